@@ -1,0 +1,1 @@
+"""The database: models, files and engines, packed samples, bulk inserts and typed queries."""
