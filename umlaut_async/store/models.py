@@ -12,10 +12,6 @@ from umlaut_async.store import values
 
 __all__ = ["Base", "Chunk", "Event", "Process", "Result", "Run", "Sample", "Series", "Span", "key"]
 
-SCHEMA_VERSION = 1
-# "umla" in ASCII: how `file` and we tell our databases from others.
-APPLICATION_ID = 0x756D6C61
-
 # Only a column whose type is INTEGER to the letter is SQLite's own row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 _PROCESS_SHIFT = 40
@@ -35,10 +31,10 @@ class Json(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
         return None if value is None else values.encode(value)
 
-    def process_result_value(self, value: str | None, dialect: Any) -> Any:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
         return None if value is None else values.decode(value)
 
 

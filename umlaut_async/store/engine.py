@@ -1,0 +1,188 @@
+"""Engines on a database: the one that writes, and those that only read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import URL, NullPool, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from umlaut_async.errors import StoreError
+from umlaut_async.store.failures import translate
+from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, identify
+from umlaut_async.store.models import Base
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiosqlite import Connection as Driver
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["journal_mode", "open_store", "reader_engine", "sync_reader", "transaction"]
+
+_BUSY_SECONDS = 30.0
+# Whoever wrote the file may be hostile: nothing in its schema may run, and its pages are checked as they are read.
+_READER_PRAGMAS = (
+    "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+)
+_log = logging.getLogger("umlaut_async")
+
+
+async def open_store(location: Location) -> AsyncEngine:
+    """Return the engine that writes a database: one connection, its transactions immediate, its tables present.
+
+    Any number of processes may do this at once on a file that is not there yet.
+
+    Raises:
+        StoreError: The database cannot be opened, or is not ours; the leaf says why.
+    """
+    path = _path(location)
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=path),
+        pool_size=1,
+        max_overflow=0,
+        # `transaction` ends what it begins; a rollback on return would be one more switch of threads.
+        pool_reset_on_return=None,
+        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None},
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_writer)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    try:
+        async with transaction(engine) as session:
+            connection = await session.connection()
+            await connection.run_sync(_create_tables, path)
+    except BaseException:
+        await engine.dispose()
+        raise
+    return engine
+
+
+@contextlib.asynccontextmanager
+async def transaction(engine: AsyncEngine, *, durable: bool = False) -> AsyncIterator[AsyncSession]:
+    """Run one transaction of the writer: committed at the end, rolled back by any exception.
+
+    Args:
+        engine: What `open_store` returned.
+        durable: Whether it is on disk when the block is left, with all that was committed before. Only a transaction
+            that writes something has this effect.
+
+    Raises:
+        StoreError: The database refused; nothing of this transaction is stored.
+    """
+    with translate(engine.url.database or ""):
+        session = AsyncSession(engine, expire_on_commit=False)
+        try:
+            await session.connection(execution_options={"durable": durable})
+            yield session
+            await session.commit()
+        except BaseException:
+            # A second cancellation must not leave the transaction open: it would lock out every other writer.
+            await asyncio.shield(session.close())
+            raise
+        await session.close()
+
+
+async def journal_mode(engine: AsyncEngine) -> str:
+    """Return how SQLite keeps this database whole, "wal" wherever the file system allows it."""
+    with translate(engine.url.database or ""):
+        async with engine.connect() as connection:
+            return str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one())
+
+
+def reader_engine(location: Location) -> AsyncEngine:
+    """Return an engine for the sessions of users: read-only, each statement on the newest committed data.
+
+    No transaction is held between statements, since one that a user forgets would keep the log of the writer growing.
+    """
+    engine = create_async_engine(
+        _read_only("sqlite+aiosqlite", location), poolclass=NullPool, connect_args={"isolation_level": None}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.run_async(lambda driver: driver.executescript(_READER_PRAGMAS))
+
+    return engine
+
+
+def sync_reader(location: Location) -> Engine:
+    """Return an engine without asyncio, for the command line: read-only, one session sees one state."""
+    engine = create_engine(
+        _read_only("sqlite+pysqlite", location), poolclass=NullPool, connect_args={"isolation_level": None}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.executescript(_READER_PRAGMAS)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _read_only(driver: str, location: Location) -> URL:
+    uri = f"file:{quote(_path(location))}"
+    return URL.create(driver, database=uri, query={"mode": "ro", "uri": "true"})
+
+
+def _path(location: Location) -> str:
+    if location.path is None:
+        raise StoreError(f"{location.url.partition(':')[0]} databases are not supported yet; use the path of a file")
+    return location.path
+
+
+def _prepare_writer(connection: Any, record: Any) -> None:
+    record.info["synchronous"] = connection.run_async(_prepare_driver)
+
+
+async def _prepare_driver(driver: Driver) -> str:
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            async with driver.execute("PRAGMA journal_mode = WAL") as cursor:
+                row = await cursor.fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            # Of several that create one file SQLite refuses all but one at once, without its busy timeout.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(random.uniform(0.005, 0.05))
+    mode = row[0] if row else "unknown"
+    if mode == "wal":
+        await driver.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = NORMAL;")
+        return "NORMAL"
+    # Without a log anything less than FULL may damage the file when the power fails.
+    _log.warning("SQLite keeps no write-ahead log here but a journal of mode %r, so commits are slower", mode)
+    await driver.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL;")
+    return "always FULL"
+
+
+def _begin_immediate(connection: Connection) -> None:
+    wanted = "FULL" if connection.get_execution_options().get("durable") else "NORMAL"
+    present = connection.info["synchronous"]
+    script = "BEGIN IMMEDIATE"
+    if present not in (wanted, "always FULL"):
+        script = f"PRAGMA synchronous = {wanted}; {script}"
+        connection.info["synchronous"] = wanted
+    # Straight to the driver: a statement through SQLAlchemy takes three switches of threads, this takes one.
+    cast("Any", connection.connection.dbapi_connection).run_async(lambda driver: driver.executescript(script))
+
+
+def _create_tables(connection: Connection, path: str) -> None:
+    application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
+    if identify(path, application_id, version, dict(tables.tuples().all())):
+        return
+    Base.metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,0 +1,287 @@
+"""Where a database is, what lies there, and whether a run may write it: without SQLAlchemy, fit for import time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote
+
+from umlaut_async.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CorruptStoreError,
+    NewerSchemaError,
+    NotAStoreError,
+    OldDatabaseError,
+    StoreBusyError,
+    StoreDirectoryError,
+    StoreError,
+    StoreNotFoundError,
+)
+from umlaut_async.store.failures import store_error
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Location", "identify", "is_alive", "look", "replace", "resolve"]
+
+SCHEMA_VERSION = 1
+# "umla" in ASCII: how `file` and we tell our databases from others.
+APPLICATION_ID = 0x756D6C61
+
+_URL = re.compile(r"(?P<dialect>[A-Za-z][A-Za-z0-9]*)(?:\+(?P<driver>[A-Za-z0-9_]+))?://(?P<rest>.*)", re.DOTALL)
+_ASYNC_DRIVERS = {"aiomysql", "asyncmy", "asyncpg", "psycopg", "psycopg_async"}
+_EXAMPLES = {
+    "postgresql": "postgresql+asyncpg://…",
+    "postgres": "postgresql+asyncpg://…",
+    "mysql": "mysql+asyncmy://…",
+    "mariadb": "mariadb+asyncmy://…",
+}
+_USE_A_FILE = "pass the path of a file, such as 'runs.db', or a URL such as 'sqlite+aiosqlite:///runs.db'"
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a database is."""
+
+    given: str
+    """What the user passed."""
+    url: str
+    """The URL for SQLAlchemy."""
+    path: str | None
+    """The absolute path of an SQLite file; None for a database server."""
+
+
+def resolve(db_file: str | os.PathLike[str]) -> Location:
+    """Return where a path or a SQLAlchemy URL points to, from the working directory of this moment.
+
+    Raises:
+        ArgumentError: It names no file and no database with an async driver.
+        ArgumentTypeError: It is neither text nor a path.
+    """
+    if not isinstance(db_file, (str, os.PathLike)):
+        raise ArgumentTypeError(f"db_file has the type {type(db_file).__name__}; {_USE_A_FILE}")
+    given: str | bytes = os.fspath(db_file)
+    if isinstance(given, bytes):
+        raise ArgumentTypeError(f"db_file is a path of bytes; {_USE_A_FILE}")
+    if isinstance(db_file, str) and (url := _URL.fullmatch(given)):
+        return _from_url(given, url["dialect"].lower(), url["driver"], url["rest"])
+    return _file(given, given)
+
+
+def _from_url(given: str, dialect: str, driver: str | None, rest: str) -> Location:
+    if dialect == "sqlite":
+        if driver not in (None, "aiosqlite", "pysqlite"):
+            raise ArgumentError(f"the SQLite driver {driver!r} is not supported; use 'sqlite+aiosqlite:///…'")
+        host, slash, database = rest.partition("/")
+        if host or not slash:
+            raise ArgumentError(f"{given!r} names no file: after 'sqlite+aiosqlite:' come three slashes and the path")
+        path, _, query = database.partition("?")
+        if unknown := [name for name, _ in parse_qsl(query, keep_blank_values=True)]:
+            raise ArgumentError(f"the option {unknown[0]!r} in {given!r} is not supported; leave out '?' and the rest")
+        return _file(given, unquote(path, errors="surrogateescape"))
+    # The rest of the URL may hold a password, so no message repeats it.
+    if driver not in _ASYNC_DRIVERS:
+        name = f"{dialect}+{driver}" if driver else dialect
+        example = _EXAMPLES.get(dialect, "postgresql+asyncpg://…")
+        raise ArgumentError(
+            f"'{name}://' names no async driver that is supported; use '{example}' or the path of a file"
+        )
+    return Location(given, given, None)
+
+
+def _file(given: str, path: str) -> Location:
+    if not path or path == ":memory:" or path.startswith("file:"):
+        raise ArgumentError(
+            f"{given!r} is not the path of a file, and what is measured must outlive this process; {_USE_A_FILE}"
+        )
+    if "\0" in path:
+        raise ArgumentError(f"{given!r} contains a null character; {_USE_A_FILE}")
+    path = os.path.abspath(path)
+    return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path)
+
+
+def look(location: Location, mode: str) -> None:
+    """Take the one look at a database that construction takes, and make missing parent folders in 'w' and 'a'.
+
+    The database itself is left as it is, and may be in use.
+
+    Raises:
+        ArgumentError: The mode is none of 'r', 'w' and 'a'.
+        StoreError: The database cannot be used in this mode; the leaf says why.
+    """
+    if mode not in ("r", "w", "a"):
+        raise ArgumentError(f"mode is {mode!r}; it must be 'r' (read), 'w' (replace the database) or 'a' (add to it)")
+    path = location.path
+    if path is None:
+        return
+    with _system_errors(path):
+        found = _stat(path)
+        if found is None:
+            if mode == "r":
+                raise StoreNotFoundError(f"there is no database {path}; check the path, or record into it first")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _require_writable(os.path.dirname(path))
+            return
+        if mode != "r":
+            _require_writable(path)
+        if found.st_size or mode == "r":
+            _check_identity(path, mode)
+
+
+def replace(location: Location) -> None:
+    """Delete the database with its log files, as mode 'w' does when its run starts.
+
+    Raises:
+        StoreBusyError: A living process of this machine is writing it.
+        StoreError: It became a file that is not ours since `look`, or cannot be deleted.
+    """
+    path = location.path
+    if path is None:
+        return
+    with _system_errors(path):
+        found = _stat(path)
+        if found is None:
+            return
+        if found.st_size and _check_identity(path, "w"):
+            _refuse_while_written(path)
+        # The log goes last: without its database it is ignored, while a database without its log may be damaged.
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def is_alive(pid: int, pid_started: int | None) -> bool:
+    """Tell whether a process of this machine still runs, and is not another one that got the same pid.
+
+    Args:
+        pid: Its number.
+        pid_started: Its start in nanoseconds since the epoch, where known.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return pid_started is None or abs(process.create_time() - pid_started / 1e9) < 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def identify(path: str, application_id: int, version: int, tables: dict[str, str]) -> bool:
+    """Tell whether an SQLite database is ours (True) or empty (False).
+
+    Args:
+        path: Where it is, for the messages.
+        application_id: Its number of that name.
+        version: Its `user_version`.
+        tables: The SQL of each of its tables, by name.
+
+    Raises:
+        NotAStoreError: It belongs to another application, to UMLAUT, or to a newer version of this package.
+        CorruptStoreError: It is ours, but tables are missing.
+    """
+    if application_id == APPLICATION_ID:
+        if version > SCHEMA_VERSION:
+            raise NewerSchemaError(
+                f"{path} has schema version {version} and this version of umlaut_async knows {SCHEMA_VERSION}; "
+                "upgrade umlaut_async"
+            )
+        if not {"run", "process"} <= tables.keys():
+            raise CorruptStoreError(f"{path} lacks tables that every result database has; restore it from a copy")
+        return True
+    if any("measurement_data" in sql and "measurement_type" in sql for sql in tables.values()):
+        raise _old_database(path)
+    if application_id or version or tables:
+        raise NotAStoreError(f"{path} is an SQLite database of another application; choose another path")
+    return False
+
+
+def _old_database(path: str) -> OldDatabaseError:
+    return OldDatabaseError(
+        f"{path} was written by UMLAUT. To go on with its data, run `umlaut import {path} NEW` and use NEW; "
+        "the synchronous face `umlaut_async.compat` reads it as it is"
+    )
+
+
+def _check_identity(path: str, mode: str) -> bool:
+    with _reading(path) as connection:
+        application_id, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        tables = dict(connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'"))
+        ours = identify(path, application_id, version, tables)
+    if not ours and mode == "r":
+        raise NotAStoreError(f"{path} is empty; check the path, or record into it first")
+    return ours
+
+
+def _refuse_while_written(path: str) -> None:
+    import socket
+
+    with _reading(path) as connection:
+        running = connection.execute(
+            "SELECT run.uuid, process.pid, process.pid_started FROM run JOIN process ON process.run_uuid = run.uuid"
+            " WHERE run.status = 'running' AND process.ended IS NULL AND process.host = ?",
+            (socket.gethostname(),),
+        ).fetchall()
+    for uuid, pid, pid_started in running:
+        if is_alive(pid, pid_started):
+            writer = "this process" if pid == os.getpid() else f"process {pid}"
+            raise StoreBusyError(
+                f"{writer} is still writing run {uuid[:8]} into {path}; close that benchmark first, "
+                "or use mode 'a' or another path"
+            )
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[sqlite3.Connection]:
+    # Read by other means than SQLite, the file would, on being closed, lose the locks that SQLite holds in this process.
+    import sqlite3
+
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=_LOOK_SECONDS, isolation_level=None
+        )
+        with contextlib.closing(connection):
+            # Whoever wrote it may be hostile: nothing in its schema may run, and pages are checked as they are read.
+            connection.executescript("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
+            yield connection
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+
+
+@contextlib.contextmanager
+def _system_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used: {error.strerror or error}; check the folders of the path") from error
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreDirectoryError(f"{path} is a directory; add the name of a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotAStoreError(f"{path} is not a regular file; choose another path")
+    return found
+
+
+def _require_writable(path: str) -> None:
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"there is no permission to write {path}; change its permissions or choose another path")
