@@ -15,6 +15,7 @@ from sqlalchemy import URL, NullPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from umlaut_async.errors import StoreError
+from umlaut_async.store import driver
 from umlaut_async.store.failures import translate
 from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, identify
 from umlaut_async.store.models import Base
@@ -22,7 +23,6 @@ from umlaut_async.store.models import Base
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aiosqlite import Connection as Driver
     from sqlalchemy import Connection, Engine
 
 __all__ = ["journal_mode", "open_store", "reader_engine", "sync_reader", "transaction"]
@@ -50,7 +50,7 @@ async def open_store(location: Location) -> AsyncEngine:
         max_overflow=0,
         # `transaction` ends what it begins; a rollback on return would be one more switch of threads.
         pool_reset_on_return=None,
-        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None},
+        connect_args={"async_creator_fn": driver.Connection, "timeout": _BUSY_SECONDS, "isolation_level": None},
     )
     event.listen(engine.sync_engine, "connect", _prepare_writer)
     event.listen(engine.sync_engine, "begin", _begin_immediate)
@@ -107,7 +107,7 @@ def reader_engine(location: Location) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: object) -> None:
-        connection.run_async(lambda driver: driver.executescript(_READER_PRAGMAS))
+        connection.run_async(lambda connection: connection.executescript(_READER_PRAGMAS))
 
     return engine
 
@@ -129,9 +129,9 @@ def sync_reader(location: Location) -> Engine:
     return engine
 
 
-def _read_only(driver: str, location: Location) -> URL:
+def _read_only(name: str, location: Location) -> URL:
     uri = f"file:{quote(_path(location))}"
-    return URL.create(driver, database=uri, query={"mode": "ro", "uri": "true"})
+    return URL.create(name, database=uri, query={"mode": "ro", "uri": "true"})
 
 
 def _path(location: Location) -> str:
@@ -144,11 +144,11 @@ def _prepare_writer(connection: Any, record: Any) -> None:
     record.info["synchronous"] = connection.run_async(_prepare_driver)
 
 
-async def _prepare_driver(driver: Driver) -> str:
+async def _prepare_driver(connection: driver.Connection) -> str:
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
-            async with driver.execute("PRAGMA journal_mode = WAL") as cursor:
+            async with connection.execute("PRAGMA journal_mode = WAL") as cursor:
                 row = await cursor.fetchone()
             break
         except sqlite3.OperationalError as error:
@@ -158,11 +158,11 @@ async def _prepare_driver(driver: Driver) -> str:
             await asyncio.sleep(random.uniform(0.005, 0.05))
     mode = row[0] if row else "unknown"
     if mode == "wal":
-        await driver.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = NORMAL;")
+        await connection.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = NORMAL;")
         return "NORMAL"
     # Without a log anything less than FULL may damage the file when the power fails.
     _log.warning("SQLite keeps no write-ahead log here but a journal of mode %r, so commits are slower", mode)
-    await driver.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL;")
+    await connection.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL;")
     return "always FULL"
 
 
@@ -174,7 +174,7 @@ def _begin_immediate(connection: Connection) -> None:
         script = f"PRAGMA synchronous = {wanted}; {script}"
         connection.info["synchronous"] = wanted
     # Straight to the driver: a statement through SQLAlchemy takes three switches of threads, this takes one.
-    cast("Any", connection.connection.dbapi_connection).run_async(lambda driver: driver.executescript(script))
+    cast("Any", connection.connection.dbapi_connection).run_async(lambda connection: connection.executescript(script))
 
 
 def _create_tables(connection: Connection, path: str) -> None:

@@ -245,7 +245,7 @@ def _refuse_while_written(path: str) -> None:
 
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[sqlite3.Connection]:
-    # Read by other means than SQLite, the file would, on being closed, lose the locks that SQLite holds in this process.
+    # Read by other means than SQLite, the file would, on being closed, lose the locks that SQLite has in this process.
     import sqlite3
 
     try:
