@@ -292,11 +292,11 @@ def test_a_database_that_another_connection_is_writing(database: Path) -> None:
 
 
 UNPRIVILEGED = """
-import os, sys
-if os.getuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+import os, sqlite3, sys
 from umlaut_async.errors import StoreError
 from umlaut_async.store.location import look, resolve
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for mode in "rwa":
     try:
         look(resolve(sys.argv[1]), mode)

@@ -181,7 +181,7 @@ def _create_tables(connection: Connection, path: str) -> None:
     application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
-    if identify(path, application_id, version, dict(tables.tuples().all())):
+    if identify(path, application_id, version, {str(name): str(sql) for name, sql in tables}):
         return
     Base.metadata.create_all(connection, checkfirst=False)
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")

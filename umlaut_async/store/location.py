@@ -44,6 +44,7 @@ _EXAMPLES = {
 }
 _USE_A_FILE = "pass the path of a file, such as 'runs.db', or a URL such as 'sqlite+aiosqlite:///runs.db'"
 _LOOK_SECONDS = 5.0
+_SMALLEST_PAGE = 512
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,18 @@ def _check_identity(path: str, mode: str) -> bool:
         )
         tables = dict(connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'"))
         ours = identify(path, application_id, version, tables)
+        _check_length(connection, path)
     if not ours and mode == "r":
         raise NotAStoreError(f"{path} is empty; check the path, or record into it first")
     return ours
+
+
+def _check_length(connection: sqlite3.Connection, path: str) -> None:
+    pages, page_size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    # What the file lacks may be in the log, so its length is taken last: a checkpoint only adds to it.
+    logged = os.path.exists(log := f"{path}-wal") and os.path.getsize(log)
+    if not logged and os.path.getsize(path) < pages * page_size:
+        raise CorruptStoreError(f"{path} is damaged: its end is missing; restore it from a copy, or use another path")
 
 
 def _refuse_while_written(path: str) -> None:
@@ -279,6 +289,9 @@ def _stat(path: str) -> os.stat_result | None:
         raise StoreDirectoryError(f"{path} is a directory; add the name of a file")
     if not stat.S_ISREG(found.st_mode):
         raise NotAStoreError(f"{path} is not a regular file; choose another path")
+    # SQLite itself takes a file of one byte for an empty database, and would write over it.
+    if 0 < found.st_size < _SMALLEST_PAGE:
+        raise NotAStoreError(f"{path} is not an SQLite database; choose another path")
     return found
 
 
