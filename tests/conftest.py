@@ -1,0 +1,173 @@
+"""Fixtures of all tests, and the check that no test leaves anything behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import re
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from pytest_asyncio import is_async_test
+
+from tests import support
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from umlaut_async import Benchmark
+
+PATIENCE = 2.0
+DATABASE_FILE = re.compile(r"\.db(-wal|-shm)?( \(deleted\))?$")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--soak`: heavy tests run their full counts."""
+    parser.addoption("--soak", action="store_true", help="run heavy tests with their full counts")
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig: pytest.Config) -> bool:
+    """Whether heavy tests run their full counts."""
+    return bool(pytestconfig.getoption("--soak"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Return the path of a database that does not exist yet."""
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def benchmark(database: Path) -> Iterator[Benchmark]:
+    """Yield a benchmark that nothing has opened yet; close it after the test."""
+    from umlaut_async import Benchmark
+
+    opened_when_used = Benchmark(database, "a test")
+    yield opened_when_used
+    support.run_elsewhere(opened_when_used.close)
+
+
+@pytest.fixture
+def written(database: Path) -> Path:
+    """Return a database with one run of one value."""
+
+    from umlaut_async import Benchmark
+
+    async def write() -> None:
+        async with Benchmark(database, "first") as benchmark:
+            benchmark.log("kept", "mine", 1)
+
+    support.run_elsewhere(write)
+    return database
+
+
+@pytest.fixture
+def rows(database: Path) -> support.Rows:
+    """Return a function that queries the database."""
+
+    def query(sql: str, *parameters: object) -> list[support.Row]:
+        return support.read(database, sql, *parameters)
+
+    return query
+
+
+@pytest.fixture
+def ended_calls(database: Path) -> support.EndedCalls:
+    """Return a function that gives the calls in the database that have ended, with their results by type."""
+
+    def query(name: str | None = None) -> list[support.Row]:
+        return support.calls_of(database, name)
+
+    return query
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> support.RunScript:
+    """Return a function that runs a script in a process of its own."""
+
+    def run(text: str, *arguments: object, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        return support.run_script_in(tmp_path, text, *arguments, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """Fail a test that leaves threads, child processes, open database files or complaints of asyncio behind."""
+    threads, children, files = set(threading.enumerate()), child_processes(), open_database_files()
+    complaints: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("asyncio").addHandler(handler)
+    try:
+        yield
+        gc.collect()
+        left = wait_until_empty(
+            lambda: [
+                *(set(threading.enumerate()) - threads),
+                *(child_processes() - children),
+                *(open_database_files() - files),
+            ]
+        )
+        assert not left
+        assert not complaints
+    finally:
+        logging.getLogger("asyncio").removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _loop_is_left_empty(request: pytest.FixtureRequest, _nothing_is_left: None) -> None:
+    """Watch the loop of an async test. The loop is closed before `_nothing_is_left` looks."""
+    if is_async_test(request.node):
+        request.getfixturevalue("_no_pending_tasks")
+
+
+@pytest.fixture
+async def _no_pending_tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + PATIENCE
+    while (left := asyncio.all_tasks() - before - {asyncio.current_task()}) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    assert not left
+
+
+def wait_until_empty(find: Callable[[], list[object]]) -> list[object]:
+    """Return what is still found when patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := find()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        gc.collect()
+    return found
+
+
+def child_processes() -> set[int]:
+    """Return the pids of our child processes, less the helper that multiprocessing keeps until the end."""
+    children: set[int] = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not any("multiprocessing." in word for word in child.cmdline()):
+                children.add(child.pid)
+    return children
+
+
+def open_database_files() -> set[tuple[str, str]]:
+    """Return the descriptors that are open on database files, with their targets."""
+    found: set[tuple[str, str]] = set()
+    if os.path.isdir("/proc/self/fd"):
+        for descriptor in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"/proc/self/fd/{descriptor}")
+                if DATABASE_FILE.search(target):
+                    found.add((descriptor, target))
+    return found

@@ -1,0 +1,138 @@
+"""What several test modules share: reading a database, scripts in a process of their own, comparing with a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+ROOT = Path(__file__).resolve().parent.parent
+TRIES = 3
+
+Row = dict[str, Any]
+
+
+class Rows(Protocol):
+    """The fixture `rows`."""
+
+    def __call__(self, sql: str, *parameters: object) -> list[Row]:
+        """Return the rows of a query as dictionaries."""
+        ...
+
+
+class EndedCalls(Protocol):
+    """The fixture `ended_calls`."""
+
+    def __call__(self, name: str | None = None) -> list[Row]:
+        """Return the calls that have ended, or those of one name."""
+        ...
+
+
+class RunScript(Protocol):
+    """The fixture `run_script`."""
+
+    def __call__(self, text: str, *arguments: object, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run a script to its end."""
+        ...
+
+
+def read(database: Path, sql: str, *parameters: object) -> list[Row]:
+    """Return the rows of a query as dictionaries, by the standard library alone; a column `data` is decoded."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = [dict(row) for row in connection.execute(sql, parameters)]
+    for row in found:
+        if row.get("data") is not None:
+            row["data"] = json.loads(row["data"])
+    return found
+
+
+def calls_of(database: Path, name: str | None = None) -> list[Row]:
+    """Return the calls that have ended, in the order of their start, each with its results by type under `results`."""
+    calls = read(database, "select * from span where status != 'running' order by process_id, number")
+    results: dict[int, dict[str, Row]] = {call["id"]: {} for call in calls}
+    for result in read(database, "select * from result where span is not null"):
+        results.setdefault(result["span"], {})[result["type"]] = result
+    return [call | {"results": results[call["id"]]} for call in calls if name in (None, call["name"])]
+
+
+def run_script_in(folder: Path, text: str, *arguments: object, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a script with this interpreter, in a folder, to its end."""
+    script = folder / "script.py"
+    script.write_text(text)
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child process in which this package can be imported from any folder."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    return os.environ | {"PYTHONPATH": path}
+
+
+def check_message(error: BaseException) -> None:
+    """Check that a message is one sentence for people."""
+    message = str(error)
+    assert "\n" not in message
+    assert len(message.split()) >= 4
+
+
+def run_elsewhere(work: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a coroutine function on a loop in a thread of its own: the loop of a test is not to be touched."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "no end within 30 s"
+    if errors:
+        raise errors[0]
+
+
+def context() -> dict[contextvars.ContextVar[Any], Any]:
+    """Return the context variables that are set here, and their values."""
+    return dict(contextvars.copy_context().items())
+
+
+def best_of_three(tolerance: float, measure: Callable[[], float]) -> None:
+    """Fail unless one of three tries is off by no more than the tolerance; what `measure` asserts holds every time."""
+    errors: list[float] = []
+    while len(errors) < TRIES:
+        errors.append(measure())
+        if errors[-1] <= tolerance:
+            return
+    raise AssertionError(f"off by {errors}, allowed is {tolerance}")
+
+
+async def best_of_three_awaited(tolerance: float, measure: Callable[[], Awaitable[float]]) -> None:
+    """Do what `best_of_three` does for a coroutine function."""
+    errors: list[float] = []
+    while len(errors) < TRIES:
+        errors.append(await measure())
+        if errors[-1] <= tolerance:
+            return
+    raise AssertionError(f"off by {errors}, allowed is {tolerance}")

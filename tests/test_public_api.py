@@ -1,0 +1,179 @@
+"""What the package offers, what importing it costs, and that its modules keep to their layers and sizes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import umlaut_async
+from tests.support import ROOT, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PACKAGE = ROOT / "umlaut_async"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.read_text().strip())
+LINES = 320
+
+NAMES = {
+    "Benchmark", "BenchmarkSupervisor", "Metric", "TimeMetric", "LatencyMetric", "ThroughputMetric", "CPUMetric",
+    "MemoryMetric", "IOMetric", "LossTracker", "TTATracker", "TimedTTATracker", "HyperparameterTracker",
+    "ConfusionMatrixTracker",
+}  # fmt: skip
+
+HEAVY = (
+    "sqlalchemy", "aiosqlite", "sqlite3", "msgspec", "json", "numpy", "pandas", "psutil", "pyRAPL", "pynvml", "click",
+    "rich", "greenlet", "torch", "matplotlib",
+)  # fmt: skip
+
+LAYERS = {
+    "cli": 7, "compat": 7,
+    "__init__": 6, "models": 6, "__main__": 7,
+    "benchmark": 5, "supervisor": 5, "trackers": 5,
+    "collector": 4,
+    "store": 3, "analysis": 3,
+    "metrics": 2, "probes": 2,
+    "wrapping": 1, "forwarding": 1, "calls": 1, "records": 1, "summary": 1,
+    "errors": 0, "clock": 0,
+}  # fmt: skip
+
+
+def errors() -> set[str]:
+    from umlaut_async import errors
+
+    return {name for name, value in vars(errors).items() if inspect.isclass(value) and not name.startswith("_")}
+
+
+def test_the_public_names_are_all_there_and_sorted() -> None:
+    exported = umlaut_async.__all__
+    assert list(exported) == sorted(exported)
+    assert len(exported) == len(set(exported))
+    assert set(exported) >= NAMES | errors()
+    assert set(exported) - NAMES - errors() <= {"models", "__version__"}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_public_name_says_what_it_is_for(name: str) -> None:
+    value = getattr(umlaut_async, name)
+    assert inspect.isclass(value)
+    assert inspect.cleandoc(value.__doc__ or "").splitlines()[0].endswith(".")
+    for method, function in inspect.getmembers(value, inspect.isfunction):
+        assert method.startswith("_") or function.__doc__, f"{name}.{method} has no docstring"
+
+
+def test_the_version_and_the_models_are_there() -> None:
+    assert umlaut_async.__version__.count(".") == 2
+    from umlaut_async import models
+
+    assert {"Run", "Process", "Span", "Result", "Series", "Sample", "Chunk", "Event"} <= set(models.__all__)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules that are loaded after a statement in an interpreter of its own."""
+    script = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stderr == ""
+    return set(result.stdout.split())
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    before = loaded_by("import asyncio, logging, typing, dataclasses, inspect")
+    imported = loaded_by("import asyncio, logging, typing, dataclasses, inspect, umlaut_async") - before
+    assert "umlaut_async" in imported
+    assert {name.split(".")[0] for name in imported} & set(HEAVY) == set()
+
+
+def test_decorating_loads_nothing_heavy(tmp_path: Path) -> None:
+    before = loaded_by("import asyncio")
+    imported = (
+        loaded_by(
+            "import umlaut_async as u\n"
+            f"b = u.Benchmark({str(tmp_path / 'runs.db')!r})\n"
+            "u.BenchmarkSupervisor([u.TimeMetric('t'), u.MemoryMetric('m')], b)(print)"
+        )
+        - before
+    )
+    assert {name.split(".")[0] for name in imported} & {"sqlalchemy", "numpy", "pandas", "pyRAPL", "pynvml"} == set()
+
+
+def test_every_module_imports_on_its_own() -> None:
+    names = [name_of(path).removesuffix(".__init__") for path in MODULES if path.name != "__main__.py"]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    for loaded in [each for each in sys.modules if each.split('.')[0] == 'umlaut_async']:\n"
+        "        if loaded not in ('umlaut_async.store.models',): del sys.modules[loaded]\n"
+        "    importlib.import_module(name)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.stderr, result.returncode) == ("", 0)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def layer(module: str) -> int:
+    """Return the layer of a module of the package by its dotted name; the package itself is its `__init__`."""
+    parts = module.split(".")
+    return LAYERS[parts[1] if len(parts) > 1 else "__init__"]
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Give the line and the name of each module of the package that a module imports, at its top or in a function."""
+    tree = ast.parse(path.read_text())
+    package = name_of(path).split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            if source == "umlaut_async":
+                for alias in node.names:
+                    submodule = (PACKAGE / f"{alias.name}.py").exists() or (PACKAGE / alias.name).is_dir()
+                    yield node.lineno, f"umlaut_async.{alias.name}" if submodule else "umlaut_async"
+            elif is_ours(source):
+                yield node.lineno, source
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".")[0] == "umlaut_async"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_only_from_layers_below(path: Path) -> None:
+    own = name_of(path)
+    own_part = own.split(".")[1]
+    above = [
+        f"line {line}: {imported}"
+        for line, imported in imports_of(path)
+        if layer(imported) > layer(own) or (layer(imported) == layer(own) == 3 and imported.split(".")[1] != own_part)
+    ]
+    assert above == []
+
+
+def test_the_layers_are_known_and_the_check_can_fail() -> None:
+    assert {name_of(path).split(".")[1] for path in MODULES} <= set(LAYERS)
+    (benchmark,) = [path for path in MODULES if path == PACKAGE / "benchmark.py"]
+    assert {layer(imported) for _, imported in imports_of(benchmark)} & {0, 4}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_holds_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
