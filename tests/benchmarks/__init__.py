@@ -1,0 +1,1 @@
+"""What measuring costs, against what it costs elsewhere: `python -m tests.benchmarks`."""

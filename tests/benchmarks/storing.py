@@ -1,0 +1,89 @@
+"""What storing samples costs."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.benchmarks.harness import Figures, Row, timed, timed_await
+from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.link import Link
+from umlaut_async.collector.series import Series
+from umlaut_async.collector.writer import Writer, open_writer
+from umlaut_async.probes import cpu_time
+from umlaut_async.store.location import resolve
+
+BATCHES = 20
+BATCH = 10_000
+INTERVAL = 1_000_000
+
+
+async def through_the_writer(path: Path) -> float:
+    """Return how many samples the writer stores in a second, a batch for each transaction."""
+    run: dict[str, Any] = dict.fromkeys(("uuid", "description", "name", "status"), "")
+    run |= dict.fromkeys(("tags", "environment", "collector", "ended")) | {"started": 0, "tags": []}
+    process: dict[str, Any] = {"host": "", "pid": 1, "started": 0, "last_seen": 0}
+    writer = await open_writer(
+        resolve(path), replacing=False, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
+    )
+    series = Series(Link(), 1, "cpu", "%", cpu_time(), INTERVAL)
+    writer.add_series(series)
+    seconds = 0.0
+    for batch in range(BATCHES):
+        for number in range(batch * BATCH, (batch + 1) * BATCH):
+            series.log.insert(number * INTERVAL, float(number))
+        seconds += await timed_await(lambda: write(writer))
+    await writer.close()
+    with closing(sqlite3.connect(path)) as connection:
+        (stored,) = connection.execute(
+            "select (select coalesce(sum(n), 0) from chunk) + (select count(*) from sample)"
+        ).fetchone()
+    if stored != BATCHES * BATCH:
+        raise RuntimeError(f"{stored} samples are stored, and not {BATCHES * BATCH}")
+    return stored / seconds
+
+
+async def write(writer: Writer) -> None:
+    """Store what is there, as the background writer does."""
+    await writer.write(time.time_ns(), (), durable=False)
+
+
+def by_hand(path: Path) -> float:
+    """Return how many rows the standard library inserts in a second, with the same settings."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.execute("create table sample (series_id integer, t integer, value real)")
+        seconds = 0.0
+        for batch in range(BATCHES):
+            rows = [(1, number * INTERVAL, float(number)) for number in range(batch * BATCH, (batch + 1) * BATCH)]
+
+            def insert(rows: list[tuple[int, int, float]] = rows) -> None:
+                connection.execute("begin immediate")
+                connection.executemany("insert into sample values (?, ?, ?)", rows)
+                connection.execute("commit")
+
+            seconds += timed(insert)
+    return BATCHES * BATCH / seconds
+
+
+def samples() -> Figures:
+    """Compare the samples stored in a second."""
+    figures = Figures([], [])
+    for _ in range(5):
+        with TemporaryDirectory() as folder:
+            figures.ours.append(asyncio.run(through_the_writer(Path(folder) / "ours.db")))
+            figures.peer.append(by_hand(Path(folder) / "peer.db"))
+    return figures
+
+
+ROWS = [
+    Row(
+        "samples", "samples through the writer, by 10,000", "sqlite3 executemany, same pragmas", samples, 0.5, rate=True
+    )
+]
