@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiosqlite
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Connection"]
 
@@ -19,6 +22,7 @@ class Connection(aiosqlite.Connection):
 
     def __init__(self, path: str, **options: Any) -> None:
         self._sqlite: sqlite3.Connection
+        self._stopping = False
 
         def connect() -> sqlite3.Connection:
             self._sqlite = sqlite3.connect(path, **options)
@@ -27,6 +31,16 @@ class Connection(aiosqlite.Connection):
         super().__init__(connect, iter_chunk_size=64)
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
+
+    def stop(self) -> asyncio.Future[None] | None:
+        """End the thread after what it still has to do; asked again, return None.
+
+        A second answer would never come, and a close that was cancelled and then forced asks twice.
+        """
+        if self._stopping:
+            return None
+        self._stopping = True
+        return super().stop()
 
     def cursor(self) -> Cursor:  # type: ignore[override]
         """Return a new cursor at once."""
@@ -41,8 +55,9 @@ class Cursor(aiosqlite.Cursor):
         self._sqlite = cursor
 
     async def close(self) -> None:
-        """Close at once; a cursor whose statement still runs, since its task was cancelled, is left to it."""
+        """Close at once, or after the statement that still runs since its task was cancelled."""
         try:
             self._sqlite.close()
         except sqlite3.ProgrammingError:
-            pass
+            # Left open, it would keep its transaction, and all other writers locked out.
+            await super().close()

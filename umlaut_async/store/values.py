@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
-from umlaut_async.errors import ArgumentTypeError
+from umlaut_async.errors import ArgumentTypeError, CorruptStoreError
+
+__all__ = ["decode", "encode", "plain"]
 
 _BY_NAME = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -21,8 +24,20 @@ def plain(value: Any) -> Any:
     Raises:
         ArgumentTypeError: There is no JSON form of it.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise ArgumentTypeError(
+            f"a value of type {type(value).__name__} cannot be stored: it contains itself, or is nested too deeply"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    # Subclasses (of enumerations, of numpy) become the plain types.
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -31,11 +46,13 @@ def plain(value: Any) -> Any:
         if callable(method := getattr(value, convert, None)):
             converted = method()
             if type(converted) is not type(value):
-                return plain(converted)
+                return _plain(converted)
+    if isinstance(value, Real):
+        return _plain(float(value))
     if isinstance(value, Mapping):
-        return {str(plain(name)): plain(item) for name, item in value.items()}
+        return {str(_plain(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, range)):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     raise ArgumentTypeError(
         f"a value of type {type(value).__name__} cannot be stored; pass numbers, text, lists, mappings or numpy arrays"
     )
@@ -53,8 +70,15 @@ def encode(value: Any) -> str:
 
 
 def decode(text: str) -> Any:
-    """Return the value of a JSON text written by `encode`; named non-finite floats come back as floats."""
-    return _named_as_floats(json.loads(text))
+    """Return the value of a JSON text written by `encode`; named non-finite floats come back as floats.
+
+    Raises:
+        CorruptStoreError: `encode` did not write it.
+    """
+    try:
+        return _named_as_floats(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise CorruptStoreError(f"stored data is damaged, it is no JSON: {text[:40]!r}") from error
 
 
 def _named_as_floats(value: Any) -> Any:
