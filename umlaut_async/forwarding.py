@@ -3,12 +3,13 @@
 They are native functions of their kind. Generators are forwarded by hand, since neither `yield from` nor `async for`
 forwards everything: what a producer and its consumer see of each other is as without us. Two things remain visible.
 Arguments that do not fit are refused at the first step of a generator and at the first `await` of a coroutine, not
-where they were passed. And a producer that ignores GeneratorExit while it is being destroyed, without an event loop
-that would close it, is told a second time.
+where they were passed. And a generator (not an async one) that ignores GeneratorExit while it is being destroyed is
+told a second time.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -99,13 +100,18 @@ _UNMEASURED = _Unmeasured()
 class _Watch:
     """Says that a generator's frame is gone: there are ways to destroy one that run none of its code."""
 
-    __slots__ = ("abandon",)
+    __slots__ = ("abandon", "successor")
 
     def __init__(self, abandon: Callable[[], None]) -> None:
         self.abandon = abandon
 
     def __del__(self) -> None:
-        self.abandon()
+        # The garbage collector finalizes a whole cycle before it knows whether an event loop revives the generator,
+        # and finalizes nothing twice.
+        if gc.is_finalized(self):
+            self.successor = _Watch(self.abandon)
+        else:
+            self.abandon()
 
 
 # Rules of both loops below:
@@ -188,7 +194,7 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
                     put(await step)
                 else:
                     try:
-                        put(await producer.athrow(thrown))
+                        put(await producer.athrow(thrown) if not producer.ag_running else _interrupt(producer, thrown))
                     finally:
                         thrown = None
             except StopAsyncIteration:
@@ -196,9 +202,12 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
                 end(None)
                 return
             except BaseException as error:
-                suspend(False)
-                end(error)
-                raise
+                if not producer.ag_running:
+                    suspend(False)
+                    end(error)
+                    raise
+                thrown = error
+                continue
             suspend(True)
             step = None
             try:
@@ -211,11 +220,9 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
 
 
 def _first_step(producer: AsyncGenerator[Any, Any]) -> Any:
-    """Begin an async generator without telling the event loop, which is to close the wrapper and nothing else."""
+    """Begin an async generator behind the back of the event loop, which is to close the wrapper and nothing else."""
     hooks = sys.get_asyncgen_hooks()
-    # Where a loop closes the wrapper, what is left of the producer is dropped as the loop would have dropped it.
-    # Without one the wrapper is closed by its destruction, and so is the producer.
-    sys.set_asyncgen_hooks(None, hooks.finalizer and _leave)
+    sys.set_asyncgen_hooks(None, _leave)
     try:
         return producer.asend(None)
     finally:
@@ -223,4 +230,13 @@ def _first_step(producer: AsyncGenerator[Any, Any]) -> Any:
 
 
 def _leave(producer: AsyncGenerator[Any, Any]) -> None:
-    """Do nothing to a producer that is destroyed."""
+    """Do nothing about a producer that is destroyed: whatever it was to be told, it was told through the wrapper."""
+
+
+def _interrupt(producer: AsyncGenerator[Any, Any], error: BaseException) -> Any:
+    """Throw into the middle of a step, which Python 3.11 closes without telling the producer."""
+    try:
+        producer.asend(None).throw(error)
+    except StopIteration as step:
+        return step.value
+    return None

@@ -153,7 +153,7 @@ def _describe(wrapper: Target, target: object, function: object) -> Target:
 def iterate(source: Iterable[T], open_hooks: OpenHooks) -> Iteration[T]: ...
 @overload
 def iterate(source: AsyncIterable[T], open_hooks: OpenHooks) -> AsyncIteration[T]: ...
-def iterate(source: Iterable[T] | AsyncIterable[T], open_hooks: OpenHooks) -> Iteration[T] | AsyncIteration[T]:
+def iterate(source: Any, open_hooks: OpenHooks) -> Iteration[T] | AsyncIteration[T]:
     """Return a stand-in for an iterable, each iteration over which is one call; it is made at the first `next`.
 
     A stand-in for something that is iterable in both ways is so too.
