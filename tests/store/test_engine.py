@@ -7,7 +7,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from sqlalchemy import select
@@ -221,7 +221,8 @@ def test_a_process_that_never_closes_its_engine_ends(tmp_path: Path) -> None:
 
 async def test_without_a_log_every_commit_is_synced(caplog: pytest.LogCaptureFixture) -> None:
     # A database in memory is the one that refuses a log on every machine.
-    async with driver.Connection(":memory:", isolation_level=None) as connection:
+    async with driver.Connection(":memory:", isolation_level=None) as opened:
+        connection = cast("driver.Connection", opened)
         assert await engine._prepare_driver(connection) == "always FULL"
         async with connection.execute("PRAGMA synchronous") as cursor:
             assert await cursor.fetchone() == (2,)

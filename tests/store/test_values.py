@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from umlaut_async.errors import ArgumentTypeError, CorruptStoreError
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, CorruptStoreError
 from umlaut_async.store.values import decode, encode, plain
 
 NAMES = {"NaN", "Infinity", "-Infinity"}
@@ -66,6 +66,11 @@ def test_ten_megabytes_of_text() -> None:
 def test_what_has_no_json_form_is_refused(value: object) -> None:
     with pytest.raises(ArgumentTypeError, match="cannot be stored"):
         encode(value)
+
+
+def test_a_number_of_too_many_digits_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="cannot be stored"):
+        encode([10**5000])
 
 
 def test_what_contains_itself_is_refused() -> None:

@@ -32,6 +32,17 @@ class Connection(aiosqlite.Connection):
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
 
+    async def close(self) -> None:
+        """Roll back what is open, and close."""
+        # Closing alone leaves a transaction open for as long as a cursor of it lives, such as that of a statement whose
+        # task was cancelled, and so locks out every other writer.
+        try:
+            if self._running and self._connection is not None:
+                await self.rollback()
+        finally:
+            if self._running:
+                await super().close()
+
     def stop(self) -> asyncio.Future[None] | None:
         """End the thread after what it still has to do; asked again, return None.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from umlaut_async.errors import ArgumentTypeError, CorruptStoreError
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, CorruptStoreError
 
 __all__ = ["decode", "encode", "plain"]
 
@@ -42,6 +42,10 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _name(value)
+    if isinstance(value, Mapping):
+        return {str(_plain(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [_plain(item) for item in value]
     for convert in ("tolist", "item"):
         if callable(method := getattr(value, convert, None)):
             converted = method()
@@ -49,10 +53,6 @@ def _plain(value: Any) -> Any:
                 return _plain(converted)
     if isinstance(value, Real):
         return _plain(float(value))
-    if isinstance(value, Mapping):
-        return {str(_plain(name)): _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, range)):
-        return [_plain(item) for item in value]
     raise ArgumentTypeError(
         f"a value of type {type(value).__name__} cannot be stored; pass numbers, text, lists, mappings or numpy arrays"
     )
@@ -65,8 +65,17 @@ def _name(value: float) -> str:
 
 
 def encode(value: Any) -> str:
-    """Return the JSON text of a value that `plain` accepts; lone surrogates are escaped, so any database takes it."""
-    return json.dumps(plain(value), separators=(",", ":"))
+    """Return the JSON text of a value that `plain` accepts; lone surrogates are escaped, so any database takes it.
+
+    Raises:
+        ArgumentError: A number is too long.
+        ArgumentTypeError: There is no JSON form of it.
+    """
+    try:
+        return json.dumps(plain(value), separators=(",", ":"))
+    except ValueError as error:
+        # Python writes integers of more than some thousand digits only where it is told to.
+        raise ArgumentError(f"a value of type {type(value).__name__} cannot be stored: {error}") from error
 
 
 def decode(text: str) -> Any:
