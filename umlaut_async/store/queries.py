@@ -1,0 +1,302 @@
+"""Questions to a result database, with typed answers. All of them only read; times are nanoseconds since the epoch.
+
+They take a plain `Session`; asynchronous callers hand them to `AsyncSession.run_sync`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import le
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+
+from umlaut_async.errors import ArgumentError
+from umlaut_async.store import chunks
+from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Span
+from umlaut_async.summary import Summary
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = [
+    "EventGroup",
+    "MetricSummary",
+    "RunInfo",
+    "Samples",
+    "Stage",
+    "Tracked",
+    "events",
+    "find_run",
+    "runs",
+    "samples",
+    "series_overview",
+    "stages",
+    "trackers",
+]
+
+_NAMED_RUNS = 5
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run."""
+
+    uuid: str
+    name: str
+    description: str
+    tags: list[str]
+    started: int
+    ended: int | None
+    status: str
+    environment: Any
+    collector: Any
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """The values that one type of metric had over the calls of a stage; without any the reason is in an event."""
+
+    unit: str
+    n: int
+    mean: float | None
+    min: float | None
+    max: float | None
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All calls of one name and kind."""
+
+    name: str
+    kind: str
+    calls: int
+    statuses: dict[str, int]
+    time: int
+    """The sum of the durations of the calls that ended, in nanoseconds."""
+    first_started: int
+    entries_per_second: float | None
+    """All entries by all the time of the calls that counted entries."""
+    metrics: dict[str, MetricSummary] = field(default_factory=dict)
+    """By type."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One value that a tracker or a `log` recorded outside of any call."""
+
+    method: str
+    type: str
+    description: str
+    unit: str
+    value: float | None
+    data: Any
+    recorded: int
+
+
+@dataclass(frozen=True)
+class EventGroup:
+    """Events that say the same."""
+
+    kind: str
+    message: str
+    count: int
+    first: int
+    last: int
+    data: Any
+    """That of the last one."""
+
+
+class Samples(NamedTuple):
+    """The samples of a series in the order of time."""
+
+    times: array[int]
+    values: array[float]
+
+
+def runs(session: Session) -> list[RunInfo]:
+    """Return all runs, the newest first."""
+    return [_run_info(run) for run in session.scalars(select(Run).order_by(Run.started.desc(), Run.uuid))]
+
+
+def find_run(session: Session, selector: str | None = None) -> RunInfo:
+    """Return the run whose uuid begins so, by default the newest one.
+
+    Raises:
+        ArgumentError: There is none, or there are several.
+    """
+    query = select(Run).order_by(Run.started.desc(), Run.uuid)
+    if selector is None:
+        newest = session.scalars(query.limit(1)).first()
+        if newest is None:
+            raise ArgumentError("this database has no runs yet")
+        return _run_info(newest)
+    exact = session.get(Run, selector)
+    if exact is not None:
+        return _run_info(exact)
+    found = session.scalars(query.where(Run.uuid.startswith(selector, autoescape=True))).all()
+    if not found:
+        known = _some([run.uuid for run in session.scalars(query.limit(_NAMED_RUNS + 1))])
+        raise ArgumentError(f"no run has a uuid that begins with {selector!r}; the newest are {known or 'none at all'}")
+    if len(found) > 1:
+        several = _some([run.uuid for run in found])
+        raise ArgumentError(f"{len(found)} runs have a uuid that begins with {selector!r}: {several}; pass more of it")
+    return _run_info(found[0])
+
+
+def _some(uuids: list[str]) -> str:
+    return ", ".join(uuids[:_NAMED_RUNS]) + (", …" if len(uuids) > _NAMED_RUNS else "")
+
+
+def _run_info(run: Run) -> RunInfo:
+    return RunInfo(
+        run.uuid,
+        run.name,
+        run.description,
+        run.tags,
+        run.started,
+        run.ended,
+        run.status,
+        run.environment,
+        run.collector,
+    )
+
+
+def stages(session: Session, run_uuid: str) -> list[Stage]:
+    """Return the stages of a run in the order of their first calls."""
+    of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
+    found: dict[tuple[str, str], Stage] = {}
+    metrics = _metrics(session, of_run)
+    by_status = (
+        select(Span.name, Span.kind, Span.status, func.count(), func.sum(Span.duration), func.min(Span.started))
+        .where(of_run)
+        .group_by(Span.name, Span.kind, Span.status)
+    )
+    for name, kind, status, calls, time, first in session.execute(by_status):
+        before = found.get((name, kind))
+        found[name, kind] = Stage(
+            name,
+            kind,
+            calls + (before.calls if before else 0),
+            {**(before.statuses if before else {}), status: calls},
+            (time or 0) + (before.time if before else 0),
+            min(first, before.first_started) if before else first,
+            *metrics.get((name, kind), (None, {})),
+        )
+    return sorted(found.values(), key=lambda stage: (stage.first_started, stage.name, stage.kind))
+
+
+def _metrics(
+    session: Session, of_run: ColumnElement[bool]
+) -> dict[tuple[str, str], tuple[float | None, dict[str, MetricSummary]]]:
+    # The alphabet orders provenances as needed: one estimate makes an estimate, "unavailable" yields to any value.
+    throughput = and_(Result.type == "throughput", Span.duration > 0)
+    entries_per_second = func.sum(case((throughput, Result.value * Span.duration))) / func.sum(
+        case((and_(throughput, Result.value.is_not(None)), Span.duration))
+    )
+    query = (
+        select(
+            Span.name,
+            Span.kind,
+            Result.type,
+            entries_per_second,
+            func.min(Result.unit),
+            func.count(Result.value),
+            func.avg(Result.value),
+            func.min(Result.value),
+            func.max(Result.value),
+            func.min(Result.provenance),
+        )
+        .join(Span, Span.id == Result.span)
+        .where(of_run, or_(Result.value.is_not(None), Result.provenance == "unavailable"))
+        .group_by(Span.name, Span.kind, Result.type)
+        .order_by(Result.type)
+    )
+    found: dict[tuple[str, str], tuple[float | None, dict[str, MetricSummary]]] = {}
+    for name, kind, type_, rate, *summary in session.execute(query):
+        before, metrics = found.get((name, kind), (None, {}))
+        found[name, kind] = before if rate is None else rate, {**metrics, type_: MetricSummary(*summary)}
+    return found
+
+
+def trackers(session: Session, run_uuid: str) -> list[Tracked]:
+    """Return what was recorded outside of any call, in that order."""
+    query = (
+        select(Result.method, Result.type, Result.description, Result.unit, Result.value, Result.data, Result.recorded)
+        .join(Process, Process.id == Result.process_id)
+        .where(Process.run_uuid == run_uuid, Result.span.is_(None))
+        .order_by(Result.recorded, Result.id)
+    )
+    return [Tracked(*row) for row in session.execute(query)]
+
+
+def events(session: Session, run_uuid: str) -> list[EventGroup]:
+    """Return the events of a run, those that say the same as one, in the order of their first occurrence."""
+    groups = (
+        select(func.max(Event.id).label("id"), func.count().label("count"), func.min(Event.t), func.max(Event.t))
+        .join(Process, Process.id == Event.process_id)
+        .where(Process.run_uuid == run_uuid)
+        .group_by(Event.kind, Event.message)
+        .subquery()
+    )
+    _, count, first, last = groups.columns
+    query = select(Event.kind, Event.message, count, first, last, Event.data).join(groups, groups.c.id == Event.id)
+    return [EventGroup(*row) for row in session.execute(query.order_by(first, Event.id))]
+
+
+def series_overview(
+    session: Session, series_id: int, buckets: int = 200, start: int | None = None, end: int | None = None
+) -> list[chunks.Bucket]:
+    """Return a series, or a window of it, in at most so many equal steps of time.
+
+    Only the headers of its chunks and the samples of its tail are read: see `chunks.overview` for what follows.
+    """
+    rows = session.execute(
+        select(Chunk.t0, Chunk.t1, Chunk.n, Chunk.min, Chunk.max, Chunk.sum, Chunk.first, Chunk.last).where(
+            Chunk.series_id == series_id, *_touching(start, end)
+        )
+    )
+    headers = [
+        chunks.Header(t0, t1, Summary(n, low, high, total, first, last))
+        for t0, t1, n, low, high, total, first, last in rows
+    ]
+    return chunks.overview(headers, _tail(session, series_id, start, end), buckets, start, end)
+
+
+def samples(session: Session, series_id: int, start: int | None = None, end: int | None = None) -> Samples:
+    """Return all samples of a series, or of a window with both its ends, in the order of time."""
+    times, values = array("q"), array("d")
+    packed = select(Chunk.times, Chunk.values).where(Chunk.series_id == series_id, *_touching(start, end))
+    for block in session.execute(packed.order_by(Chunk.t0).execution_options(yield_per=64)):
+        moments, numbers = chunks.unpack(*block)
+        times += moments
+        values += numbers
+    for t, value in _tail(session, series_id, start, end):
+        times.append(t)
+        values.append(value)
+    # Neighbouring blocks may overlap a little, where an edge reading was late.
+    if not all(map(le, times, islice(times, 1, None))):
+        order = sorted(range(len(times)), key=times.__getitem__)
+        times, values = array("q", [times[i] for i in order]), array("d", [values[i] for i in order])
+    window = slice(
+        None if start is None else bisect_left(times, start), None if end is None else bisect_right(times, end)
+    )
+    return Samples(times[window], values[window])
+
+
+def _touching(start: int | None, end: int | None) -> list[ColumnElement[bool]]:
+    after = [] if start is None else [Chunk.t1 >= start]
+    return after if end is None else [*after, Chunk.t0 <= end]
+
+
+def _tail(session: Session, series_id: int, start: int | None, end: int | None) -> list[tuple[int, float]]:
+    query = select(Sample.t, Sample.value).where(Sample.series_id == series_id).order_by(Sample.t, Sample.id)
+    if start is not None:
+        query = query.where(Sample.t >= start)
+    if end is not None:
+        query = query.where(Sample.t <= end)
+    return [(t, value) for t, value in session.execute(query)]
