@@ -1,3 +1,71 @@
 """Measure the stages of machine-learning pipelines, asynchronous ones above all."""
 
+from umlaut_async.benchmark import Benchmark
+from umlaut_async.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClosedError,
+    CorruptStoreError,
+    NewerSchemaError,
+    NoRunningCallError,
+    NotAStoreError,
+    OldDatabaseError,
+    ReadOnlyError,
+    StoreBusyError,
+    StoreDirectoryError,
+    StoreError,
+    StoreNotFoundError,
+    StoreTimeoutError,
+    UmlautError,
+)
+from umlaut_async.metrics import (
+    CPUMetric,
+    IOMetric,
+    LatencyMetric,
+    MemoryMetric,
+    Metric,
+    ThroughputMetric,
+    TimeMetric,
+)
+from umlaut_async.supervisor import BenchmarkSupervisor
+from umlaut_async.trackers import (
+    ConfusionMatrixTracker,
+    HyperparameterTracker,
+    LossTracker,
+    TimedTTATracker,
+    TTATracker,
+)
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "Benchmark",
+    "BenchmarkSupervisor",
+    "CPUMetric",
+    "ClosedError",
+    "ConfusionMatrixTracker",
+    "CorruptStoreError",
+    "HyperparameterTracker",
+    "IOMetric",
+    "LatencyMetric",
+    "LossTracker",
+    "MemoryMetric",
+    "Metric",
+    "NewerSchemaError",
+    "NoRunningCallError",
+    "NotAStoreError",
+    "OldDatabaseError",
+    "ReadOnlyError",
+    "StoreBusyError",
+    "StoreDirectoryError",
+    "StoreError",
+    "StoreNotFoundError",
+    "StoreTimeoutError",
+    "TTATracker",
+    "ThroughputMetric",
+    "TimeMetric",
+    "TimedTTATracker",
+    "UmlautError",
+]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -202,7 +202,7 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
                 end(None)
                 return
             except BaseException as error:
-                if not producer.ag_running:
+                if not (_INTERRUPTS and producer.ag_running):
                     suspend(False)
                     end(error)
                     raise
@@ -222,7 +222,8 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
 def _first_step(producer: AsyncGenerator[Any, Any]) -> Any:
     """Begin an async generator behind the back of the event loop, which is to close the wrapper and nothing else."""
     hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, _leave)
+    # Without a loop that closes the wrapper, and no way to interrupt a step, its own destruction has to tell a producer.
+    sys.set_asyncgen_hooks(None, _leave if hooks.finalizer or _INTERRUPTS else None)
     try:
         return producer.asend(None)
     finally:
@@ -233,8 +234,13 @@ def _leave(producer: AsyncGenerator[Any, Any]) -> None:
     """Do nothing about a producer that is destroyed: whatever it was to be told, it was told through the wrapper."""
 
 
+# A wrapper that is destroyed in the middle of a step has that step closed without the producer being told. Up to
+# Python 3.12 there is a way to tell it.
+_INTERRUPTS: Final = sys.version_info < (3, 13)
+
+
 def _interrupt(producer: AsyncGenerator[Any, Any], error: BaseException) -> Any:
-    """Throw into the middle of a step, which Python 3.11 closes without telling the producer."""
+    """Throw into the middle of a step that was closed; what it yields or awaits from here is for the wrapper to yield."""
     try:
         producer.asend(None).throw(error)
     except StopIteration as step:

@@ -70,9 +70,12 @@ def unpack(times: bytes, values: bytes) -> tuple[array[int], array[float]]:
     Raises:
         CorruptStoreError: They do not belong together.
     """
-    if len(times) != len(values) or len(times) % 8:
-        raise CorruptStoreError(f"a block of samples has {len(times)} bytes of times and {len(values)} of values")
-    moments, numbers = array("q", times), array("d", values)
+    try:
+        moments, numbers = array("q", times), array("d", values)
+    except (TypeError, ValueError) as error:
+        raise CorruptStoreError(f"a block of samples is damaged: {error}") from error
+    if len(moments) != len(numbers):
+        raise CorruptStoreError(f"a block of samples is damaged: {len(moments)} times and {len(numbers)} values")
     if sys.byteorder == "big":
         moments.byteswap()
         numbers.byteswap()

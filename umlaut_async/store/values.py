@@ -10,7 +10,7 @@ from typing import Any
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, CorruptStoreError
 
-__all__ = ["decode", "encode", "plain"]
+__all__ = ["decode", "encode", "plain", "split", "storable"]
 
 _BY_NAME = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -76,6 +76,26 @@ def encode(value: Any) -> str:
     except ValueError as error:
         # Python writes integers of more than some thousand digits only where it is told to.
         raise ArgumentError(f"a value of type {type(value).__name__} cannot be stored: {error}") from error
+
+
+def split(value: Any) -> tuple[float | None, str | None]:
+    """Return a value as the number and the JSON text that a result holds; one of them is None.
+
+    A number that the column of numbers cannot hold exactly goes to the text, as do truth values.
+
+    Raises:
+        ArgumentError: A number is too long.
+        ArgumentTypeError: There is no JSON form of it.
+    """
+    value = plain(value)
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53):
+        return float(value), None
+    return None, encode(value)
+
+
+def storable(text: str) -> str:
+    """Return a text as databases take it: lone surrogates, which have no UTF-8 form, are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(text: str) -> Any:

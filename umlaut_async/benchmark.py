@@ -1,0 +1,346 @@
+"""The benchmark: one database, one run in it, and the ways to wait for what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any, Self
+
+from umlaut_async.clock import now
+from umlaut_async.collector.account import Accounting
+from umlaut_async.collector.collector import RunSettings
+from umlaut_async.collector.recorder import Recorder
+from umlaut_async.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClosedError,
+    ReadOnlyError,
+    StoreError,
+    StoreTimeoutError,
+)
+from umlaut_async.records import Ending, ValueRecord
+from umlaut_async.store import values
+from umlaut_async.store.location import look, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+_logger = logging.getLogger("umlaut_async")
+
+_DEADLINE = 35.0
+"""How many seconds `open`, `flush` and `close` wait; the writer itself waits 30 for a locked database."""
+
+
+class Benchmark:
+    """Record a run of a pipeline into a database, or read one.
+
+    It needs no event loop to be made, serves any number of loops and threads, and opens itself at the first supervised
+    call. What was recorded is written at every flush interval, at `flush()` and `close()`, and when the process ends.
+
+        bm = Benchmark("runs.db", description="digits, 4 workers")
+
+        async def main():
+            async with bm:
+                ...
+                await bm.flush()
+
+    Args:
+        db_file: The path of the database file, or a SQLAlchemy URL of an async driver.
+        description: What the run is, in the words of the user.
+        mode: 'a' adds a run to the database, 'w' replaces it, 'r' only reads it.
+        name: The name of the run; the file name of the script by default.
+        run_uuid: The identity of the run; a new one by default.
+        tags: Words by which runs are found.
+        collector: Where the collector runs: "thread", in this process.
+        flush_interval: The seconds after which what was recorded is written at the latest.
+
+    Raises:
+        ArgumentError: A value cannot be right.
+        ArgumentTypeError: An argument is of the wrong type.
+        StoreError: The file is missing in mode 'r', or cannot be used; the leaf says why.
+    """
+
+    def __init__(
+        self,
+        db_file: str | os.PathLike[str],
+        description: str = "",
+        mode: str = "a",
+        *,
+        name: str | None = None,
+        run_uuid: str | None = None,
+        tags: Iterable[str] = (),
+        collector: str = "thread",
+        flush_interval: float = 1.0,
+    ) -> None:
+        import uuid
+
+        self.db_file = db_file
+        self.description = _text("description", description)
+        self.mode = mode
+        self.name = _text("name", _script() if name is None else name)
+        self.tags = _checked_tags(tags)
+        self.uuid = str(uuid.uuid4()) if run_uuid is None else _text("run_uuid", run_uuid)
+        if not self.uuid:
+            raise ArgumentError("run_uuid must not be empty; leave it out for a new one")
+        if collector != "thread":
+            raise ArgumentError(f'collector must be "thread", not {collector!r}')
+        self._collector = collector
+        self._flush_interval = _checked_seconds("flush_interval", flush_interval)
+        self._location = resolve(db_file)
+        look(self._location, mode)
+        self._before_end: list[Callable[[], None]] = []
+        # One entry at most. Two threads whose first calls begin at once both offer a recorder, and `setdefault` decides.
+        self._recorders: dict[str, Recorder] = {}
+        self._closed = False
+        self._warned = False
+        self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncSession]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @property
+    def session(self) -> AsyncSession:
+        """A session that reads the database, one for each event loop; `close()` on its loop ends it.
+
+            runs = (await bm.session.scalars(select(models.Run))).all()
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._sessions:
+            from sqlalchemy.ext.asyncio import AsyncSession
+
+            from umlaut_async.store.engine import reader_engine
+
+            engine = reader_engine(self._location)
+            self._sessions[loop] = engine, AsyncSession(engine, expire_on_commit=False)
+        return self._sessions[loop][1]
+
+    @property
+    def accounting(self) -> Accounting:
+        """What became of the records of this run: `recorded == stored + sum(dropped.values()) + in_flight`."""
+        recorder = self._recorders.get(self.uuid)
+        return Accounting() if recorder is None else recorder.accounting()
+
+    async def open(self) -> Self:
+        """Begin the run, if it has not begun; after `close()`, begin a new one.
+
+        Returns:
+            The benchmark itself.
+
+        Raises:
+            StoreError: The database cannot be opened or written.
+        """
+        if self.mode == "r":
+            return self
+        if self._closed:
+            import uuid
+
+            self.uuid = str(uuid.uuid4())
+            self._closed = self._warned = False
+        await self._request(self._begin(implied=False).flush)
+        return self
+
+    async def flush(self) -> None:
+        """Wait until everything recorded before this call is on disk: in this thread, and in others before it.
+
+        Raises:
+            StoreError: It could not be stored; what can be stored later is tried again.
+        """
+        recorder = self._recorders.get(self.uuid)
+        if recorder is not None and not self._closed and not recorder.inherited:
+            await self._request(recorder.flush)
+
+    async def close(self) -> None:
+        """Flush, and end the run; once is enough, more is harmless.
+
+        Raises:
+            StoreError: Something recorded could not be stored, and is lost.
+        """
+        try:
+            await self._end(Ending("ok", "closed"))
+        finally:
+            await self._end_session()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+            return
+        try:
+            await self._end(Ending("error", f"exception: {type(error).__name__}"))
+        except StoreError as failure:
+            _logger.error("the run could not be stored to its end: %s", failure)
+        finally:
+            await self._end_session()
+
+    def log(self, description: str, measure_type: str, value: object, unit: str = "", method_name: str = "") -> None:
+        """Record one value, without waiting.
+
+        Args:
+            description: What the value is, in the words of the user.
+            measure_type: The kind of value, such as "loss".
+            value: A number, a text, numpy data, or anything of these that JSON can hold.
+            unit: The unit of the value.
+            method_name: The stage that it belongs to.
+
+        Raises:
+            ArgumentTypeError: The value cannot be stored, or an argument is not a text.
+            ReadOnlyError: The benchmark is of mode 'r'.
+            ClosedError: The benchmark was closed.
+        """
+        recorded = now()
+        texts = [
+            _text(name, text)
+            for name, text in (
+                ("description", description),
+                ("measure_type", measure_type),
+                ("unit", unit),
+                ("method_name", method_name),
+            )
+        ]
+        number, data = values.split(value)
+        self.check_recording()
+        recorder = self.recorder()
+        if recorder is not None:
+            description, measure_type, unit, method_name = texts
+            recorder.link.append(ValueRecord(recorded, measure_type, description, unit, method_name, number, data))
+
+    def check_recording(self) -> None:
+        """Raise if nothing can be recorded by this benchmark.
+
+        Raises:
+            ReadOnlyError: It is of mode 'r'.
+            ClosedError: It was closed.
+        """
+        if self.mode == "r":
+            raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
+        if self._closed:
+            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
+
+    def recorder(self) -> Recorder | None:
+        """Return what records the run, beginning it if need be; None where nothing is recorded."""
+        recorder = self._recorders.get(self.uuid)
+        if recorder is None and not self._closed:
+            return self._begin(implied=True)
+        if recorder is not None and recorder.link.recording:
+            return recorder
+        if not self._warned:
+            self._warned = True
+            why = "the run belongs to the parent of this forked process" if self._is_inherited() else "it was closed"
+            _logger.warning("what runs under benchmark %r is not measured any more: %s", self.name, why)
+        return None
+
+    @property
+    def records(self) -> bool:
+        """Whether calls and values are recorded at present, or would be."""
+        recorder = self._recorders.get(self.uuid)
+        return not self._closed and (recorder is None or recorder.link.recording)
+
+    def before_end(self, action: Callable[[], None]) -> None:
+        """Have an action called before the run ends, while values can still be recorded."""
+        self._before_end.append(action)
+
+    def _begin(self, *, implied: bool) -> Recorder:
+        settings = RunSettings(
+            self._location,
+            self.mode == "w",
+            self.uuid,
+            self.description,
+            self.name,
+            self.tags,
+            self._collector,
+            self._flush_interval,
+        )
+        recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
+            self.uuid, Recorder(settings, implied, self._call_before_end)
+        )
+        recorder.start()
+        return recorder
+
+    def _call_before_end(self) -> None:
+        for action in self._before_end:
+            action()
+
+    def _is_inherited(self) -> bool:
+        return any(recorder.inherited for recorder in self._recorders.values())
+
+    async def _end(self, ending: Ending) -> None:
+        recorder = self._recorders.get(self.uuid)
+        if recorder is None or self._closed or recorder.inherited:
+            return
+
+        def end(answer: Callable[[StoreError | None], None]) -> None:
+            recorder.end(answer, ending)
+            self._closed = True
+
+        await self._request(end)
+
+    async def _end_session(self) -> None:
+        held = self._sessions.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            engine, session = held
+            await session.close()
+            await engine.dispose()
+
+    async def _request(self, request: Callable[[Callable[[StoreError | None], None]], None]) -> None:
+        """Place a request and wait for its answer, which comes from another thread."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[StoreError | None] = loop.create_future()
+
+        def settle(error: StoreError | None) -> None:
+            if not answered.done():
+                answered.set_result(error)
+
+        def answer(error: StoreError | None) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, error)
+            except RuntimeError:
+                pass  # The loop was closed, so nobody waits any more.
+
+        request(answer)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                error = await answered
+        except TimeoutError:
+            raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; the disk may hang") from None
+        if error is not None:
+            raise type(error)(str(error)) from error
+
+
+def _script() -> str:
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return name if name not in ("", "-c", "-m") else "python"
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
+    return values.storable(value)
+
+
+def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise ArgumentTypeError(f"tags must be several texts, such as [{tags!r}], not one text")
+    try:
+        return tuple(_text("a tag", tag) for tag in tags)
+    except TypeError as error:
+        raise ArgumentTypeError(f"tags must be several texts: {error}") from None
+
+
+def _checked_seconds(name: str, seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ArgumentTypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    if not 0 < seconds < float("inf"):
+        raise ArgumentError(f"{name} must be greater than 0 and finite, not {seconds}")
+    return seconds

@@ -1,0 +1,274 @@
+"""The running call: what is its own, and the context variable through which it is found.
+
+Entering and leaving a call never waits and takes no lock: it reads clocks and counters and appends one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar, Token
+from math import inf
+from threading import get_ident
+from typing import TYPE_CHECKING, Protocol
+
+from umlaut_async.clock import now
+from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.records import CallRecord, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ERROR_LENGTH = 1000
+
+_current: ContextVar[Call | None] = ContextVar("umlaut_async_call", default=None)
+_running_loop = asyncio._get_running_loop
+_current_task = asyncio.current_task
+# The constructor of a NamedTuple is a Python function and takes twice the time of this.
+_record = tuple.__new__
+
+
+class Link(Protocol):
+    """The way of records to the collector, as the calls see it."""
+
+    recording: bool
+    numbers: Iterator[int]
+    open_calls: dict[int, Call]
+    append: Callable[[CallRecord], None]
+
+    def failed(self, failure: Exception) -> None:
+        """Report a failure of our own, which must not reach the stage."""
+        ...
+
+
+class Subscription(Protocol):
+    """A series, as the calls see it that want its samples."""
+
+    def enter(self, number: int, started: int, reading: Reading) -> None:
+        """Let a call begin to use the series; `reading` is its edge reading, if the call takes one."""
+        ...
+
+    def leave(self, number: int, ended: int, reading: Reading) -> None:
+        """Let a call cease to use the series."""
+        ...
+
+
+class Plan:
+    """What every call of one stage in one run reads, and where it reports.
+
+    Args:
+        link: The way to the collector of the run.
+        stage: The number of the stage in the run.
+        positions: The position of each metric of the stage, by the identity of the metric object.
+        readers: What reads the edges, in the order of the record.
+        subscriptions: The series that the stage samples, each with the position of its edge reading or None.
+    """
+
+    __slots__ = ("link", "positions", "readers", "stage", "subscriptions")
+
+    def __init__(
+        self,
+        link: Link,
+        stage: int,
+        positions: dict[int, int],
+        readers: tuple[Callable[[], Reading], ...],
+        subscriptions: tuple[tuple[Subscription, int | None], ...],
+    ) -> None:
+        self.link = link
+        self.stage = stage
+        self.positions = positions
+        self.readers = readers
+        self.subscriptions = subscriptions
+
+
+class Call:
+    """One supervised call while it runs.
+
+    State that belongs to a call lives here and nowhere else, so overlapping calls of one stage never meet.
+    """
+
+    __slots__ = (
+        "_entered", "_items", "_link", "_producing", "_resumed", "_task", "_token",
+        "ended", "entries", "number", "parent", "plan", "started",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, stepping: bool) -> None:
+        parent = _current.get()
+        while parent is not None and parent.ended:
+            parent = parent.parent
+        self.parent = parent
+        self.plan = plan
+        self.ended = False
+        self.entries: dict[int, float] | None = None
+        self._link = link = plan.link
+        self.number = number = next(link.numbers)
+        loop = _running_loop()
+        task = None if loop is None else _current_task(loop)
+        self._task = get_ident() if task is None else task.get_name()
+        self._items = self._producing = 0 if stepping else None
+        self._token: Token[Call | None] | None = None if stepping else _current.set(self)
+        link.open_calls[number] = self
+        readers = plan.readers
+        self._entered = _read(readers) if readers else ()
+        self.started = started = now()
+        if plan.subscriptions:
+            for subscription, edge in plan.subscriptions:
+                subscription.enter(number, started, None if edge is None else self._entered[edge])
+
+    def track(self, num_entries: float) -> None:
+        """Add entries to every metric of this call.
+
+        Args:
+            num_entries: How many entries were processed, a number of at least 0.
+        """
+        num_entries = checked_entries(num_entries)
+        for position in self.plan.positions.values():
+            self.add_entries(position, num_entries)
+
+    def add_entries(self, position: int, num_entries: float) -> None:
+        """Add checked entries to the metric at this position."""
+        if self.entries is None:
+            self.entries = {}
+        self.entries[position] = self.entries.get(position, 0) + num_entries
+
+    def origin(self) -> tuple[int | None, str | int]:
+        """Return the number of the call of the same run that this one runs in, and its asyncio task or its thread."""
+        parent = self.parent
+        while parent is not None and parent._link is not self._link:
+            parent = parent.parent
+        return None if parent is None else parent.number, self._task
+
+    def resume(self) -> None:
+        """Begin one step of a generator."""
+        self._token = _current.set(self)
+        self._resumed = now()
+
+    def suspend(self, yielded: bool) -> None:
+        """End one step of a generator."""
+        self._producing += now() - self._resumed  # type: ignore[operator]  # a number in a call that steps
+        if yielded:
+            self._items += 1  # type: ignore[operator]
+        self._release()
+
+    def end(self, error: BaseException | None) -> None:
+        """End the call with what the stage raised, or None."""
+        ended = now()
+        if self.ended:
+            return
+        self.ended = True
+        if self._token is not None:
+            self._release()
+        if error is None:
+            self._append(ended, "ok", None)
+        else:
+            self._append(ended, _status(error), _describe(error))
+
+    def abandon(self) -> None:
+        """End a call whose producer was destroyed without being closed."""
+        if not self.ended:
+            self.ended = True
+            self._append(now(), "abandoned", None)
+
+    def _release(self) -> None:
+        token, self._token = self._token, None
+        try:
+            _current.reset(token)  # type: ignore[arg-type]  # every caller has set it
+        except ValueError:
+            pass  # The garbage collector ends a destroyed task in another context, where nothing was set.
+
+    def _append(self, ended: int, status: str, error: str | None) -> None:
+        plan, link, number = self.plan, self._link, self.number
+        if link.open_calls.pop(number, None) is None:
+            return  # Closing the run has ended this call from another thread.
+        try:
+            readers = plan.readers
+            left = _read(readers) if readers else ()
+            if plan.subscriptions:
+                for subscription, edge in plan.subscriptions:
+                    subscription.leave(number, ended, None if edge is None else left[edge])
+            link.append(
+                _record(
+                    CallRecord,
+                    (
+                        plan.stage,
+                        number,
+                        *self.origin(),
+                        self.started,
+                        ended - self.started,
+                        self._producing,
+                        status,
+                        error,
+                        self.entries,
+                        self._items,
+                        self._entered,
+                        left,
+                    ),
+                )
+            )
+        except Exception as failure:
+            link.failed(failure)
+
+
+def current_call() -> Call | None:
+    """Return the innermost call of this context that has not ended."""
+    call = _current.get()
+    while call is not None and call.ended:
+        call = call.parent
+    return call
+
+
+def innermost(metric: object) -> Call | None:
+    """Return the innermost running call of this context whose stage has this metric."""
+    call = current_call()
+    while call is not None and (call.ended or id(metric) not in call.plan.positions):
+        call = call.parent
+    return call
+
+
+def checked_entries(num_entries: object) -> float:
+    """Return a number of entries, which may be a scalar of numpy or torch, as a plain number.
+
+    Raises:
+        ArgumentTypeError: It is not a number.
+        ArgumentError: It is negative or not finite.
+    """
+    if not isinstance(num_entries, (int, float)) and callable(item := getattr(num_entries, "item", None)):
+        num_entries = item()
+    if not isinstance(num_entries, (int, float)) or isinstance(num_entries, bool):
+        raise ArgumentTypeError(f"num_entries must be a number, not {type(num_entries).__name__}")
+    if not 0 <= num_entries < inf:
+        raise ArgumentError(f"num_entries must be a finite number of at least 0, not {num_entries}")
+    return num_entries
+
+
+def _read(readers: tuple[Callable[[], Reading], ...]) -> tuple[Reading, ...]:
+    try:
+        return tuple([read() for read in readers])
+    except Exception:
+        # Unreadable is absent: the readings that work are kept, the others are None.
+        return tuple([_read_or_none(read) for read in readers])
+
+
+def _read_or_none(read: Callable[[], Reading]) -> Reading:
+    try:
+        return read()
+    except Exception:
+        return None
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    if isinstance(error, GeneratorExit):
+        return "closed"
+    return "error"
+
+
+def _describe(error: BaseException) -> str | None:
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return None
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be read)"
+    name = type(error).__qualname__
+    return f"{name}: {message}"[:_ERROR_LENGTH] if message else name

@@ -1,0 +1,188 @@
+"""The collector itself: one loop for the sampler and the writer, which answers requests and ends with the run."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.clock import now, since_epoch
+from umlaut_async.collector.account import Accounting, Ledger
+from umlaut_async.collector.sampler import Sampler
+from umlaut_async.collector.threads import in_thread
+from umlaut_async.errors import StoreError
+from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, ValueRecord
+
+if TYPE_CHECKING:
+    from umlaut_async.calls import Call
+    from umlaut_async.collector.intake import Intake
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.writer import Writer
+    from umlaut_async.store.location import Location
+
+_logger = logging.getLogger("umlaut_async")
+
+
+class RunSettings(NamedTuple):
+    """What a run is, before it begins."""
+
+    location: Location
+    replacing: bool
+    """Whether a file that is there is replaced."""
+    uuid: str
+    description: str
+    name: str
+    tags: tuple[str, ...]
+    collector: str
+    """Where the collector runs: "thread"."""
+    flush_interval: float
+    """Seconds."""
+
+
+class Collector:
+    """Collects one run, from `run()` until a request that ends it.
+
+    Args:
+        settings: What the run is.
+        link: Where the records come from.
+        implied: Whether nobody waits for the opening, so that its failure must be logged.
+    """
+
+    def __init__(self, settings: RunSettings, link: Link, implied: bool) -> None:
+        self.opened = threading.Event()
+        """Set when the database was opened, or could not be."""
+        self._settings = settings
+        self._link = link
+        self._implied = implied
+        self._started = since_epoch(now())
+        self._ledger = Ledger()
+        self._events: list[EventRecord] = []
+        self._sampler = Sampler(self._events.append)
+        self._attention = asyncio.Event()
+        self._intake: Intake | None = None
+        self._writer: Writer | None = None
+        self._failure: StoreError | None = None
+        self._complained = False
+
+    def accounting(self) -> Accounting:
+        """Return what became of the records."""
+        pending = 0 if self._intake is None else self._intake.pending()
+        return self._ledger.account(self._link.in_flight(), pending)
+
+    async def run(self) -> None:
+        """Collect until a request ends the run."""
+        self._link.listen(asyncio.get_running_loop(), self._woken)
+        try:
+            await self._open()
+            ended = False
+            while not ended:
+                await self._pause()
+                ended = await self._round()
+        finally:
+            await self._sampler.close()
+            if self._writer is not None:
+                await self._writer.close()
+
+    def _woken(self) -> None:
+        while self._link.idle:
+            self._sampler.start(self._link.idle.popleft())
+        while self._link.waiting:
+            self._sampler.take_edges(self._link.waiting.popleft())
+        if self._link.requested:
+            self._link.requested = False
+            self._attention.set()
+
+    async def _open(self) -> None:
+        try:
+            # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
+            opening = await in_thread(lambda: importlib.import_module("umlaut_async.collector.opening"), "umlaut-import")
+            self._writer, self._intake = await opening.open_run(
+                self._settings, self._started, self._link, self._sampler, self._ledger, self._events
+            )
+        except Exception as error:
+            self._failure = _as_store_error(error)
+            if self._implied:
+                _logger.error("nothing will be recorded: %s", self._failure)
+        self.opened.set()
+
+    async def _pause(self) -> None:
+        """Wait for a request, or for the time to store what has come."""
+        try:
+            async with asyncio.timeout(self._settings.flush_interval):
+                await self._attention.wait()
+        except TimeoutError:
+            pass
+        self._attention.clear()
+
+    async def _round(self) -> bool:
+        """Take and store what has come, and answer the requests; return whether one of them ended the run."""
+        # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
+        open_calls = self._link.open_calls.copy()
+        requests = await self._take()
+        ending = next((request.ending for request in requests if request.ending), None)
+        if ending is not None:
+            self._link.recording = False
+            for call in self._link.open_calls.copy().values():
+                call.abandon()
+            requests += await self._take()
+        error = self._failure or await self._store(open_calls, bool(requests), ending)
+        if ending is not None:
+            self._link.close(StoreError("the run has ended"))
+        for request in requests:
+            request.answer(error)
+        return ending is not None
+
+    async def _take(self) -> list[FlushRequest]:
+        if self._intake is not None:
+            return await self._intake.take()
+        requests = []
+        for _ in range(len(self._link.records)):
+            record = self._link.records.popleft()
+            if isinstance(record, FlushRequest):
+                requests.append(record)
+            elif isinstance(record, (CallRecord, ValueRecord)):
+                self._ledger.taken += 1
+                self._ledger.drop("no database", 1)
+        return requests
+
+    async def _store(self, open_calls: dict[int, Call], durable: bool, ending: Ending | None) -> StoreError | None:
+        """Store what was taken, and the end of the run; return why it could not be."""
+        assert self._intake is not None
+        assert self._writer is not None
+        try:
+            await self._intake.settle(wait=durable)
+            await self._intake.store(open_calls, durable=durable)
+            self._complained = False
+            if ending is not None:
+                await self._writer.finish(since_epoch(now()), ending, self._described())
+        except Exception as error:
+            failure = _as_store_error(error)
+            if ending is not None:
+                lost = self._intake.pending()
+                self._ledger.drop("not stored", lost)
+                _logger.error("%d records were lost at the end of the run: %s", lost, failure)
+            elif not self._complained:
+                # Once until it works again: what is not stored waits, and is tried again every time.
+                self._complained = True
+                _logger.error("the records cannot be stored at present: %s", failure)
+            return failure
+        return None
+
+    def _described(self) -> dict[str, object]:
+        account = self.accounting()
+        return {
+            "mode": self._settings.collector,
+            "recorded": account.recorded,
+            "stored": account.stored,
+            "dropped": account.dropped,
+        }
+
+
+def _as_store_error(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    failure = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure

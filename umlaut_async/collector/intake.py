@@ -1,0 +1,145 @@
+"""The intake: takes records from the link, makes their rows, and hands these to the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from umlaut_async.clock import now, since_epoch
+from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord
+
+if TYPE_CHECKING:
+    from umlaut_async.calls import Call
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.rows import Rows
+    from umlaut_async.collector.sampler import Sampler
+    from umlaut_async.collector.series import Series
+    from umlaut_async.collector.writer import Writer
+
+_logger = logging.getLogger("umlaut_async")
+
+_EDGE_DEADLINE = 5.0
+"""How many seconds a flush waits for edge readings of calls that have ended."""
+_TURN = 500
+"""How many records are taken before the sampling tasks get their turn."""
+
+
+class Intake:
+    """Takes the records of one process, once the database is open.
+
+    Args:
+        link: Where the records come from.
+        sampler: What answers edge requests.
+        rows: What makes the rows.
+        writer: What stores them.
+        ledger: Where records are counted.
+        events: Events that come up in the collector itself.
+    """
+
+    def __init__(
+        self, link: Link, sampler: Sampler, rows: Rows, writer: Writer, ledger: Ledger, events: list[EventRecord]
+    ) -> None:
+        self._link = link
+        self._sampler = sampler
+        self._rows = rows
+        self._writer = writer
+        self._ledger = ledger
+        self._events = events
+        self._held: list[CallRecord] = []
+        self._ended: set[int] = set()
+        self._shown: set[int] = set()
+
+    def pending(self) -> int:
+        """Return how many records were taken but not stored."""
+        return len(self._held) + self._writer.pending()
+
+    async def take(self) -> list[FlushRequest]:
+        """Take the records that have come, and return the requests among them."""
+        requests = []
+        records = self._link.records
+        for taken in range(1, len(records) + 1):
+            record = records.popleft()
+            if isinstance(record, FlushRequest):
+                requests.append(record)
+            else:
+                self._take(record)
+            if taken % _TURN == 0:
+                await asyncio.sleep(0)
+        return requests
+
+    def _take(self, record: Record) -> None:
+        try:
+            if isinstance(record, CallRecord):
+                self._ledger.taken += 1
+                self._ended.add(record.number)
+                if self._rows.awaits_edges(record):
+                    self._held.append(record)
+                else:
+                    self._writer.add(self._rows.call(record))
+            elif isinstance(record, ValueRecord):
+                self._ledger.taken += 1
+                self._writer.add(self._rows.value(record))
+            elif isinstance(record, StageRecord):
+                self._rows.add_stage(record)
+        except Exception:
+            self._ledger.drop("defect", 1)
+            _logger.exception("a record could not be stored, which is a defect of umlaut_async")
+
+    async def settle(self, wait: bool) -> None:
+        """Take the ended calls whose edge readings have come.
+
+        Args:
+            wait: Whether to wait for those that have not, within a deadline.
+        """
+        deadline = asyncio.get_running_loop().time() + _EDGE_DEADLINE
+        while self._held:
+            self._sampler.edge_taken.clear()
+            late = [record for record in self._held if self._rows.awaits_edges(record)]
+            if late and wait:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await self._sampler.edge_taken.wait()
+                    continue
+                except TimeoutError:
+                    late = []
+            for record in self._held:
+                if record not in late:
+                    self._writer.add(self._rows.call(record))
+            self._held = late
+            return
+
+    async def store(self, open_calls: dict[int, Call], *, durable: bool) -> None:
+        """Store what was taken, with the samples and with the calls that have not ended.
+
+        Args:
+            open_calls: Those that had not ended before the records were last taken.
+            durable: Whether all of it must be on disk at the return.
+
+        Raises:
+            StoreError: The database cannot be written; what is not stored waits for the next time.
+        """
+        for series in list(self._link.series.values()):
+            self._writer.add_series(series)
+            if series.missed:
+                self._events.append(_missed(series))
+        while self._events:
+            self._writer.add(self._rows.event(self._events.pop(0)))
+        self._shown -= self._ended
+        running = {
+            number: self._rows.running(call)
+            for number, call in open_calls.items()
+            if number not in self._shown and number not in self._ended
+        }
+        self._ended.clear()
+        await self._writer.write(since_epoch(now()), list(running.values()), durable)
+        self._shown |= running.keys()
+
+
+def _missed(series: Series) -> EventRecord:
+    """Return the event of the ticks that a series missed since the last one."""
+    missed, series.missed = series.missed, 0
+    seconds = series.interval / 1e9
+    message = f"{missed} samples of {series.measure_type!r} at {seconds:g} s are missing: the collector got no turn in time"
+    return EventRecord(now(), "missed-ticks", message, {"series": series.number, "type": series.measure_type, "missed": missed})

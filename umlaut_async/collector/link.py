@@ -1,0 +1,137 @@
+"""The link in memory: how the measured code hands records to a collector in the same process.
+
+What calls use here runs on the measured path, in finalizers and in signal handlers: no locks, no waiting.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector.series import Series
+from umlaut_async.errors import StoreError
+from umlaut_async.records import CallRecord, FlushRequest, Record, ValueRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from umlaut_async.calls import Call
+    from umlaut_async.probes import Probe
+
+_logger = logging.getLogger("umlaut_async")
+
+
+class Link:
+    """The records of one process on their way to the collector.
+
+    Attributes:
+        recording: Whether calls are measured.
+        numbers: The numbers of calls.
+        stages: The numbers of stages.
+        open_calls: The calls that have not ended, by number.
+        records: What the collector has not taken yet, oldest first.
+        append: Adds a record.
+        series: All series, by number.
+        idle: Series that a call entered while no task sampled them.
+        waiting: Series of which a call wants a reading at its edge.
+        requested: Whether a request has come that the collector has not looked at.
+    """
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.numbers = itertools.count(1)
+        self.stages = itertools.count(1)
+        self.open_calls: dict[int, Call] = {}
+        self.records: deque[Record] = deque()
+        self.append: Callable[[Record], None] = self.records.append
+        self.series: dict[int, Series] = {}
+        self.idle: deque[Series] = deque()
+        self.waiting: deque[Series] = deque()
+        self.requested = False
+        self._series_by_source: dict[Hashable, Series] = {}
+        self._series_numbers = itertools.count(1)
+        self._failures = itertools.count()
+        self._listener: tuple[AbstractEventLoop, Callable[[], None]] | None = None
+        self._waking = False
+        self._closed: StoreError | None = None
+
+    def series_of(self, measure_type: str, unit: str, probe: Probe, interval: float) -> Series:
+        """Return the one series of a probe at an interval in seconds."""
+        source = (measure_type, probe.key, interval)
+        series = self._series_by_source.get(source)
+        if series is None:
+            number = next(self._series_numbers)
+            new = Series(self, number, measure_type, unit, probe, round(interval * 1e9))
+            # Another thread may have been first; then its series counts.
+            series = self._series_by_source.setdefault(source, new)
+            self.series[series.number] = series
+        return series
+
+    def request(self, request: FlushRequest) -> None:
+        """Append a request and wake the collector; the request is answered whatever happens."""
+        self.append(request)
+        self.requested = True
+        self.wake()
+        if self._closed is not None:
+            self._answer_left()
+
+    def listen(self, loop: AbstractEventLoop, listener: Callable[[], None]) -> None:
+        """Let every wake-up call the listener on this loop, beginning with one for what has happened before."""
+        self._listener = loop, listener
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the collector, unless a wake-up is already on its way."""
+        if self._waking or self._listener is None:
+            return
+        self._waking = True
+        loop, _ = self._listener
+        try:
+            loop.call_soon_threadsafe(self._woken)
+        except RuntimeError:
+            pass  # The loop is closed, since the collector has ended.
+
+    def _woken(self) -> None:
+        # Reset first: whoever appends after this line wakes again.
+        self._waking = False
+        if self._listener is not None:
+            self._listener[1]()
+
+    def close(self, reason: StoreError) -> None:
+        """Record nothing any more, and answer with the reason every request that is left or still comes."""
+        self.recording = False
+        self._listener = None
+        self._closed = reason
+        self._answer_left()
+
+    def forget(self) -> None:
+        """Record nothing any more, since this is a forked child: what is here belongs to the parent."""
+        self.recording = False
+        self._listener = None
+        self.records.clear()
+        self.open_calls.clear()
+
+    def _answer_left(self) -> None:
+        reason = self._closed
+        for _ in range(len(self.records)):
+            try:
+                record = self.records.popleft()
+            except IndexError:
+                return  # Another thread answers them.
+            if isinstance(record, FlushRequest):
+                record.answer(reason)
+            else:
+                self.append(record)
+
+    def in_flight(self) -> int:
+        """Return how many records of calls and values the collector has not taken yet."""
+        return sum(isinstance(record, (CallRecord, ValueRecord)) for record in self.records.copy())
+
+    def failed(self, failure: Exception) -> None:
+        """Report the first failure of our own on the measured path."""
+        if next(self._failures) == 0:
+            _logger.error("a call could not be measured, which is a defect of umlaut_async", exc_info=failure)

@@ -1,0 +1,92 @@
+"""Begin a run in a database. Importing this imports SQLAlchemy, so the collector does it while records wait."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from umlaut_async.clock import now
+from umlaut_async.collector.intake import Intake
+from umlaut_async.collector.rows import Rows
+from umlaut_async.collector.writer import Writer, open_writer
+from umlaut_async.records import EventRecord
+
+if TYPE_CHECKING:
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.collector import RunSettings
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.sampler import Sampler
+
+
+async def open_run(
+    settings: RunSettings, started: int, link: Link, sampler: Sampler, ledger: Ledger, events: list[EventRecord]
+) -> tuple[Writer, Intake]:
+    """Open the database, begin the run in it, and return what takes and stores its records.
+
+    Args:
+        settings: What the run is.
+        started: When it began, in nanoseconds since the epoch.
+        link: Where the records come from.
+        sampler: What answers edge requests.
+        ledger: Where records are counted.
+        events: Where events are left that come up in the collector itself.
+
+    Raises:
+        StoreError: The database cannot be opened or written.
+    """
+
+    def refused(count: int, error: Exception) -> None:
+        message = f"the database refused {count} record(s): {error}"
+        events.append(EventRecord(now(), "drop", message, {"reason": "refused", "count": count}))
+
+    writer = await open_writer(
+        settings.location,
+        replacing=settings.replacing,
+        run={
+            "uuid": settings.uuid,
+            "description": settings.description,
+            "name": settings.name,
+            "tags": list(settings.tags),
+            "started": started,
+            "ended": None,
+            "status": "running",
+            "environment": _environment(),
+            "collector": {"mode": settings.collector},
+        },
+        process=_process(started),
+        ledger=ledger,
+        refused=refused,
+    )
+    rows = Rows(writer.process_id, link.series, events.append)
+    return writer, Intake(link, sampler, rows, writer, ledger, events)
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "argv": sys.argv,
+        "directory": os.getcwd(),
+    }
+
+
+def _process(started: int) -> dict[str, Any]:
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "pid_started": round(psutil.Process(pid).create_time() * 1e9),
+        "rank": None,
+        "started": started,
+        "last_seen": started,
+        "ended": None,
+        "ending": None,
+    }

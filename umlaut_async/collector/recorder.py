@@ -1,0 +1,129 @@
+"""A run while it is recorded: its link and its collector, also across fork and at the end of the interpreter."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector import thread
+from umlaut_async.collector.collector import Collector, RunSettings
+from umlaut_async.collector.link import Link
+from umlaut_async.records import Ending, FlushRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from umlaut_async.collector.account import Accounting
+    from umlaut_async.errors import StoreError
+
+_logger = logging.getLogger("umlaut_async")
+
+_EXIT_DEADLINE = 1.8
+"""How many seconds the end of the interpreter waits for the last records, all runs together."""
+
+_live: set[Recorder] = set()
+_inherited: list[Recorder] = []
+"""What a forked child has of its parent: kept, so that nothing of it is finalized, and never used."""
+
+
+class Recorder:
+    """Records one run.
+
+    Args:
+        settings: What the run is.
+        implied: Whether a call began it, and nobody waits for its opening.
+        before_end: Called before the run ends, as long as records are taken.
+    """
+
+    def __init__(self, settings: RunSettings, implied: bool, before_end: Callable[[], None]) -> None:
+        self.uuid = settings.uuid
+        self.link = Link()
+        self.collector = Collector(settings, self.link, implied)
+        self.inherited = False
+        """Whether this is a forked child, and the run is its parent's."""
+        self._before_end = before_end
+        self._starts = itertools.count()
+
+    def start(self) -> None:
+        """Start the collector, at the first call of several."""
+        if next(self._starts) == 0:
+            _live.add(self)
+            _watch_exit()
+            thread.start(self.collector, self.link)
+
+    def flush(self, answer: Callable[[StoreError | None], None]) -> None:
+        """Have the answer called when everything before this is on disk, or cannot be."""
+        self.link.request(FlushRequest(answer))
+
+    def end(self, answer: Callable[[StoreError | None], None], ending: Ending) -> None:
+        """End the run, and have the answer called when everything before this is on disk, or cannot be."""
+        try:
+            self._before_end()
+        except Exception:
+            _logger.exception("a tracker could not write its last value, which is a defect of umlaut_async")
+        self.link.recording = False
+        _live.discard(self)
+        self.link.request(FlushRequest(answer, ending))
+
+    def accounting(self) -> Accounting:
+        """Return what became of the records."""
+        return self.collector.accounting()
+
+
+_watching = itertools.count()
+
+
+def _watch_exit() -> None:
+    if next(_watching) > 0:
+        return
+    atexit.register(_end_all)
+    # Once threads are shut down no new one can be started, and opening a database needs one.
+    register: Callable[[Callable[[], None]], None] | None = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        try:
+            register(_await_opening)
+        except RuntimeError:
+            pass  # The interpreter is ending already.
+
+
+def _await_opening() -> None:
+    deadline = time.monotonic() + _EXIT_DEADLINE
+    for recorder in list(_live):
+        recorder.collector.opened.wait(max(0, deadline - time.monotonic()))
+
+
+def _end_all() -> None:
+    """End the runs that nobody closed, in a bounded time."""
+    deadline = time.monotonic() + _EXIT_DEADLINE
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    ending = Ending("ok", "exit") if error is None else Ending("error", f"exception: {type(error).__name__}")
+    waiting: list[tuple[Recorder, threading.Event]] = []
+    for recorder in list(_live):
+        answered = threading.Event()
+        recorder.end(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # the default binds it
+        waiting.append((recorder, answered))
+    for recorder, answered in waiting:
+        if not answered.wait(max(0, deadline - time.monotonic())):
+            account = recorder.accounting()
+            _logger.error(
+                "the end of the process did not wait any longer for run %s: up to %d records are lost",
+                recorder.uuid,
+                account.in_flight,
+            )
+
+
+def _forget_in_child() -> None:
+    for recorder in list(_live):
+        _inherited.append(recorder)
+        recorder.inherited = True
+        recorder.link.forget()
+    _live.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

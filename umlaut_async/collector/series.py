@@ -1,0 +1,131 @@
+"""A series: the samples of one probe at one interval, shared by all calls that want them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.clock import since_epoch
+from umlaut_async.collector.window import SampleLog
+from umlaut_async.probes import Place, Probe
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from umlaut_async.collector.link import Link
+    from umlaut_async.records import Reading
+    from umlaut_async.summary import Summary
+
+
+class EdgeRequest(NamedTuple):
+    """The wish for a reading at one edge of a call."""
+
+    call: int
+    first: bool
+
+
+class Series:
+    """One series. Calls enter and leave it from any thread; all else is the collector's.
+
+    Args:
+        link: What wakes the collector.
+        number: The number of the series in its process.
+        measure_type: The type of its samples.
+        unit: The unit of its samples.
+        probe: What is read.
+        interval: Nanoseconds between two ticks.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        number: int,
+        measure_type: str,
+        unit: str,
+        probe: Probe,
+        interval: int,
+    ) -> None:
+        self.number = number
+        self.measure_type = measure_type
+        self.unit = unit
+        self.probe = probe
+        self.interval = interval
+        self.log = SampleLog(rate=probe.rate is not None)
+        self.calls: dict[int, int] = {}
+        """The start of each running call that wants samples, by its number."""
+        self.windows: dict[int, int] = {}
+        """The start of each call whose results are not made yet: what leaves memory must be carried for it."""
+        self.sampled = False
+        """Whether a task samples it. A call adds itself to `calls` and then looks here; the task clears this and then
+        looks at `calls`. So one of the two always sees the other."""
+        self.edge_requests: deque[EdgeRequest] = deque()
+        self.edges: dict[EdgeRequest, Reading] = {}
+        """The answers to the edge requests: a reading, or None where it failed."""
+        self.loops: dict[int, AbstractEventLoop | None] = {}
+        """The event loop of each call whose edges are requested."""
+        self.missed = 0
+        """Ticks missed since this was last reported."""
+        self._link = link
+        self._edge_samples: deque[tuple[int, float]] = deque()
+        self._next_edge_sample = 0
+        self._caller_reads = probe.place is Place.CALLER
+
+    def enter(self, number: int, started: int, reading: Reading) -> None:
+        """Let a call begin to use the series; the collector is woken only if nothing samples it."""
+        self.calls[number] = self.windows[number] = started
+        self._edge(EdgeRequest(number, True), started, reading)
+        if not self.sampled:
+            self._link.idle.append(self)
+            self._link.wake()
+
+    def leave(self, number: int, ended: int, reading: Reading) -> None:
+        """Let a call cease to use the series."""
+        self.calls.pop(number, None)
+        self._edge(EdgeRequest(number, False), ended, reading)
+
+    def _edge(self, request: EdgeRequest, t: int, reading: Reading) -> None:
+        if not self._caller_reads:
+            if request.first:
+                self.loops[request.call] = asyncio._get_running_loop()
+            self.edge_requests.append(request)
+            self._link.waiting.append(self)
+            self._link.wake()
+        elif self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
+            # The reading at an edge is a sample too, but at most one in a tenth of the interval.
+            self._next_edge_sample = t + self.interval // 10
+            self._edge_samples.append((t, reading))
+
+    def awaits_edges(self, call: int) -> bool:
+        """Return whether a call that has ended still waits for a reading at one of its edges."""
+        return not self._caller_reads and not (
+            EdgeRequest(call, True) in self.edges and EdgeRequest(call, False) in self.edges
+        )
+
+    def take_edges(self, call: int) -> tuple[Reading, Reading]:
+        """Return the readings at the edges of a call, None for one that failed, and forget them."""
+        self.loops.pop(call, None)
+        return self.edges.pop(EdgeRequest(call, True), None), self.edges.pop(EdgeRequest(call, False), None)
+
+    def current_loop(self) -> AbstractEventLoop | None:
+        """Return the event loop of the latest call that is still running."""
+        loops = [loop for call, loop in self.loops.copy().items() if call in self.calls]
+        return loops[-1] if loops else None
+
+    def summary(self, call: int, start: int, end: int) -> Summary | None:
+        """Summarise the samples within the window of a call that has ended, which is not asked for again."""
+        self.windows.pop(call, None)
+        self.take_edge_samples()
+        return self.log.summary(call, since_epoch(start), since_epoch(end))
+
+    def forget_block(self) -> None:
+        """Let the log drop its oldest block; calls whose results are not made yet carry what they need of it."""
+        self.log.forget_block((call, since_epoch(started)) for call, started in self.windows.copy().items())
+
+    def take_edge_samples(self) -> None:
+        """Move to the log what the callers read at the edges of their calls."""
+        while self._edge_samples:
+            t, value = self._edge_samples.popleft()
+            if math.isfinite(value):
+                self.log.insert(since_epoch(t), value)

@@ -1,0 +1,49 @@
+"""Daemon threads that know nothing of the thread that started them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a daemon thread in an empty context, so that no call of the user's is current in it."""
+    thread = threading.Thread(target=contextvars.Context().run, args=(target,), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+async def in_thread(function: Callable[[], T], name: str) -> T:
+    """Return what a function returns in a thread of its own.
+
+    An executor would do, but takes no work any more once the interpreter ends.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)  # type: ignore[arg-type]  # where there is no error there is a value
+        else:
+            answer.set_exception(error)
+
+    def work() -> None:
+        value, error = None, None
+        try:
+            value = function()
+        except Exception as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, value, error)
+        except RuntimeError:
+            pass  # Nobody waits any more.
+
+    start_daemon(work, name)
+    return await answer

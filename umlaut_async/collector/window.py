@@ -1,0 +1,83 @@
+"""The latest samples of a series, and what the windows of calls on them come to."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+from umlaut_async.store.chunks import BLOCK
+from umlaut_async.summary import Summary, merge, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SampleLog:
+    """The samples of one series that are still in memory, in the order of time.
+
+    What leaves memory is carried, as a summary, by every window that is still open. So the cost of a sample does not
+    grow with the number of windows, and a window of days costs no more memory than one of seconds.
+
+    Args:
+        rate: Whether each sample covers the time since a moment, and is not the reading of one moment.
+    """
+
+    def __init__(self, rate: bool = False) -> None:
+        self.times = array("q")
+        self.values = array("d")
+        self.settled = 0
+        """How many samples, from the oldest, are being written or are: nothing may come between these any more."""
+        self._since = array("q") if rate else None
+        self._carried: dict[int, Summary] = {}
+
+    def insert(self, t: int, value: float, since: int = 0) -> None:
+        """Add a sample in its place.
+
+        Args:
+            t: Nanoseconds since the epoch.
+            value: The sample, in the unit of the series.
+            since: Of a rate, the beginning of the time that the sample covers.
+        """
+        times = self.times
+        index = len(times) if not times or t >= times[-1] else max(self.settled, bisect_right(times, t))
+        times.insert(index, t)
+        self.values.insert(index, value)
+        if self._since is not None:
+            self._since.insert(index, since)
+
+    def summary(self, call: int, start: int, end: int) -> Summary | None:
+        """Summarise the samples within a window, and forget what was carried for it.
+
+        A reading is within the window if it was taken strictly between its edges, which have readings of their own; a
+        rate is, if all the time that it covers is.
+
+        Args:
+            call: The number of the call whose window it is.
+            start: Nanoseconds since the epoch.
+            end: Likewise.
+        """
+        return merge(self._carried.pop(call, None), self._within(start, end))
+
+    def forget_block(self, windows: Iterable[tuple[int, int]]) -> None:
+        """Drop the oldest block of samples; windows that may still be open carry what they need of it.
+
+        Args:
+            windows: The number and the start of each.
+        """
+        end = self.times[-1] + 1
+        for call, start in windows:
+            if part := merge(self._carried.get(call), self._within(start, end, BLOCK)):
+                self._carried[call] = part
+        del self.times[:BLOCK]
+        del self.values[:BLOCK]
+        if self._since is not None:
+            del self._since[:BLOCK]
+        self.settled -= BLOCK
+
+    def _within(self, start: int, end: int, limit: int | None = None) -> Summary | None:
+        if self._since is None:
+            first, last = bisect_right(self.times, start), bisect_left(self.times, end)
+        else:
+            first, last = bisect_left(self._since, start), bisect_right(self.times, end)
+        return summarise(self.values[first : last if limit is None else min(last, limit)])

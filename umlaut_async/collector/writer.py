@@ -1,0 +1,247 @@
+"""The writer: batches of rows into the database, and nothing else writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, update
+
+from umlaut_async.collector.tails import Tail, TailWrite
+from umlaut_async.errors import StoreError
+from umlaut_async.store.engine import open_store, transaction
+from umlaut_async.store.inserts import insert_for
+from umlaut_async.store.location import replace
+from umlaut_async.store.models import Base, Chunk, Event, Process, Result, Run, Sample, Series, Span, key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.rows import Row, Unit
+    from umlaut_async.collector.series import Series as SampledSeries
+    from umlaut_async.records import Ending
+    from umlaut_async.store.location import Location
+
+_BATCH = 8192
+"""How many records one transaction stores at the most."""
+
+_RECORDS = {
+    Span: insert_for(Span, upsert=True),
+    Result: insert_for(Result),
+    Event: insert_for(Event),
+}
+_SERIES = insert_for(Series)
+_CHUNKS = insert_for(Chunk, without_id=True)
+_SAMPLES = insert_for(Sample, without_id=True)
+
+
+class _Rest(NamedTuple):
+    """What is written beside records."""
+
+    series: list[Row]
+    tails: list[TailWrite]
+    running: Sequence[Row]
+
+
+class Writer:
+    """Stores the rows of one process of a run.
+
+    Args:
+        engine: The engine that writes the database.
+        run_uuid: The key of the run.
+        process_id: The key of the process.
+        ledger: Where stored and dropped records are counted.
+        refused: Told how often and why the database refused a record for good.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        run_uuid: str,
+        process_id: int,
+        ledger: Ledger,
+        refused: Callable[[int, Exception], None],
+    ) -> None:
+        self.process_id = process_id
+        self._run_uuid = run_uuid
+        self._engine = engine
+        self._ledger = ledger
+        self._refused = refused
+        self._units: list[Unit] = []
+        self._tails: dict[int, Tail] = {}
+        self._new_series: list[Row] = []
+
+    def add(self, unit: Unit) -> None:
+        """Take the rows of one record."""
+        self._units.append(unit)
+
+    def add_series(self, series: SampledSeries) -> None:
+        """Take a series whose samples are to be stored."""
+        if series.number in self._tails:
+            return
+        self._tails[series.number] = Tail(series)
+        described = (series.measure_type, series.unit, series.probe.source, "measured", series.interval)
+        self._new_series.append((key(self.process_id, series.number), self.process_id, *described))
+
+    def pending(self) -> int:
+        """Return how many records wait to be stored."""
+        return sum(unit.counted for unit in self._units)
+
+    async def write(self, seen: int, running: Sequence[Row], durable: bool) -> None:
+        """Store everything that was added.
+
+        A batch that the database refuses is tried again by halves, until the record that it refuses stands alone.
+
+        Args:
+            seen: The time, in nanoseconds since the epoch.
+            running: The spans of the calls that have not ended.
+            durable: Whether all of it must be on disk at the return.
+
+        Raises:
+            StoreError: The database cannot be written at all. What is not stored waits for the next time.
+        """
+        left, size = len(self._units), _BATCH
+        # After a refusal the samples and the rest go alone, so that it is clear what was refused.
+        suspicious = gave_up = False
+        while True:
+            units = self._units[: min(left, size)]
+            last = len(units) == left and not (suspicious and units)
+            try:
+                await self._transact(units, self._rest(running) if last else None, seen, durable and last)
+            except Exception as error:
+                if _is_unavailable(error) or gave_up:
+                    raise
+                if not units:
+                    self._give_up_samples(error)
+                    gave_up = True
+                    continue
+                suspicious = True
+                if len(units) > 1 or last:
+                    size = max(1, len(units) // 2)
+                    continue
+                self._ledger.drop("refused", units[0].counted)
+                self._refused(units[0].counted, error)
+            else:
+                self._ledger.stored += sum(unit.counted for unit in units)
+                size = min(2 * size, _BATCH)
+            del self._units[: len(units)]
+            left -= len(units)
+            if last:
+                return
+
+    async def finish(self, ended: int, ending: Ending, collector: dict[str, object]) -> None:
+        """Write the end of the process and of the run.
+
+        Args:
+            ended: The time, in nanoseconds since the epoch.
+            ending: How it ended.
+            collector: What the collector says of itself.
+
+        Raises:
+            StoreError: The end could not be written.
+        """
+        process = update(Process).where(Process.id == self.process_id)
+        run = update(Run).where(Run.uuid == self._run_uuid)
+        async with transaction(self._engine, durable=True) as session:
+            await session.execute(process.values(ended=ended, last_seen=ended, ending=ending.how))
+            await session.execute(run.values(ended=ended, status=ending.status, collector=collector))
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._engine.dispose()
+
+    def _rest(self, running: Sequence[Row]) -> _Rest:
+        tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
+        return _Rest(self._new_series.copy(), tails, running)
+
+    async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
+        rows: dict[type[Base], list[Row]] = {table: [] for table in _RECORDS}
+        for unit in units:
+            for table, row in unit.rows:
+                rows[table].append(row)
+        try:
+            async with transaction(self._engine, durable=durable) as session:
+                connection = await session.connection()
+                if rest is not None:
+                    # Before the records: a call of these that has ended meanwhile is among them.
+                    await _RECORDS[Span].run(connection, rest.running)
+                for table, insert in _RECORDS.items():
+                    await insert.run(connection, rows[table])
+                if rest is not None:
+                    await self._write_samples(session, connection, rest)
+                    await session.execute(
+                        update(Process).where(Process.id == self.process_id).values(last_seen=seen)
+                    )
+        except BaseException:
+            if rest is not None:
+                for write in rest.tails:
+                    write.tail.failed()
+            raise
+        if rest is not None:
+            del self._new_series[: len(rest.series)]
+            for write in rest.tails:
+                write.tail.written(write)
+
+    async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: _Rest) -> None:
+        await _SERIES.run(connection, rest.series)
+        rows: list[Row] = []
+        for write in rest.tails:
+            series_id = key(self.process_id, write.tail.series.number)
+            if write.clear:
+                await session.execute(delete(Sample).where(Sample.series_id == series_id))
+            await _CHUNKS.run(connection, [(series_id, *block) for block in write.blocks])
+            rows += [(series_id, t, value) for t, value in write.rows]
+        await _SAMPLES.run(connection, rows)
+
+    def _give_up_samples(self, error: Exception) -> None:
+        lost = sum(tail.give_up() for tail in self._tails.values())
+        self._new_series.clear()
+        self._refused(lost, error)
+
+
+async def open_writer(
+    location: Location,
+    *,
+    replacing: bool,
+    run: dict[str, Any],
+    process: dict[str, Any],
+    ledger: Ledger,
+    refused: Callable[[int, Exception], None],
+) -> Writer:
+    """Open the database and begin a run in it.
+
+    Args:
+        location: The database.
+        replacing: Whether a file that is there is replaced.
+        run: The columns of the run.
+        process: The columns of the process, without its key.
+        ledger: Where stored and dropped records are counted.
+        refused: Told how often and why the database refused a record for good.
+
+    Raises:
+        StoreError: The database cannot be opened or written.
+    """
+    if replacing:
+        replace(location)
+    engine = await open_store(location)
+    try:
+        async with transaction(engine, durable=True) as session:
+            session.add(Run(**run))
+            await session.flush()
+            member = Process(run_uuid=run["uuid"], **process)
+            session.add(member)
+            await session.flush()
+            process_id = member.id
+    except BaseException:
+        await engine.dispose()
+        raise
+    return Writer(engine, run["uuid"], process_id, ledger, refused)
+
+
+def _is_unavailable(error: Exception) -> bool:
+    """Return whether the database as a whole refused, and not something in the rows."""
+    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+    return isinstance(error, StoreError) and not isinstance(error.__cause__, refused)

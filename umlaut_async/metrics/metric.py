@@ -1,0 +1,135 @@
+"""What all metrics have in common."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from typing import Any, ClassVar, Protocol
+
+from umlaut_async.calls import Call, checked_entries, innermost
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
+from umlaut_async.probes import Place, Probe
+
+_SHORTEST_INTERVAL = 0.001
+
+
+class Stage(Protocol):
+    """A supervised stage, as its metrics see it."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether its calls are measured at present."""
+        ...
+
+    def running_calls(self) -> list[Call]:
+        """Return the calls of the stage that have not ended, in every thread."""
+        ...
+
+
+class Metric:
+    """Specify one measurement of a stage; subclass it for measurements of your own.
+
+    A subclass sets `measure_type` and `unit`, and has a `read()` that returns a number: an ordinary method, which runs
+    in a thread of its own with a deadline, or an `async def`, which runs on the event loop of the stage. With
+    `counter = True` a call's value is the difference of the readings at its two edges, else their mean.
+
+        class QueueLength(Metric):
+            measure_type = "queue"
+            unit = "items"
+
+            def read(self):
+                return queue.qsize()
+
+    Args:
+        description: What the numbers are, in the words of the user.
+        interval: The seconds between two samples, at least 0.001.
+
+    Raises:
+        ArgumentError: The description is empty, or the interval cannot be.
+        ArgumentTypeError: An argument is of the wrong type, or a subclass lacks `measure_type` or `read`.
+    """
+
+    measure_type: ClassVar[str] = ""
+    """The identity of the measurement in the database."""
+    unit: ClassVar[str] = ""
+    counter: ClassVar[bool] = False
+    """Whether the readings are of a counter that only grows."""
+    reduction: ClassVar[str] = ""
+    """How the value of a call is made, by name; empty for the way that `counter` says."""
+
+    interval: float | None
+
+    def __init__(self, description: str, interval: float = 1) -> None:
+        self.description = _checked_description(description)
+        self.interval = _checked_interval(interval)
+        self._stages: weakref.WeakSet[Stage] = weakref.WeakSet()
+        if not self.measure_type or not isinstance(self.measure_type, str):
+            raise ArgumentTypeError(f"{type(self).__name__} needs a class attribute measure_type, a text")
+        if self.probe() is None and not self.reduction:
+            raise ArgumentTypeError(f"{type(self).__name__} needs a method read() that returns a number")
+
+    def probe(self) -> Probe | None:
+        """Return what this metric reads; None for a metric that needs no readings."""
+        read: Any = getattr(self, "read", None)
+        if read is None:
+            return None
+        place = Place.LOOP if inspect.iscoroutinefunction(read) else Place.THREAD
+        return Probe(("user", id(self)), read, "user", place)
+
+    def track(self, num_entries: float) -> None:
+        """Add entries to the innermost running call that uses this metric.
+
+        In a thread that has no context of the call they are added to the only running call with this metric.
+
+        Args:
+            num_entries: How many entries were processed, a number of at least 0.
+
+        Raises:
+            ArgumentError: The number is negative or not finite.
+            ArgumentTypeError: It is not a number.
+            NoRunningCallError: No running call uses this metric, or it cannot be told which of several is meant.
+        """
+        num_entries = checked_entries(num_entries)
+        call = innermost(self) or self._only_running_call()
+        if call is not None:
+            call.add_entries(call.plan.positions[id(self)], num_entries)
+
+    def _only_running_call(self) -> Call | None:
+        stages = list(self._stages)
+        calls = [call for stage in stages for call in stage.running_calls()]
+        if len(calls) == 1:
+            return calls[0]
+        if calls:
+            raise NoRunningCallError(
+                f"track() of {self.description!r} was called outside a context of its calls, while {len(calls)} of them "
+                "run; call it inside the stage, or start the thread with contextvars.copy_context().run"
+            )
+        if stages and all(stage.measured for stage in stages):
+            raise NoRunningCallError(
+                f"track() of {self.description!r} was called while no stage with this metric runs; call it inside one"
+            )
+        return None  # The stage runs unmeasured, and measuring must not break it.
+
+    def attach(self, stage: Stage) -> None:
+        """Let the metric know of a stage that uses it."""
+        self._stages.add(stage)
+
+    def __repr__(self) -> str:
+        interval = "" if self.interval is None else f", interval={self.interval:g}"
+        return f"{type(self).__name__}({self.description!r}{interval})"
+
+
+def _checked_description(description: object) -> str:
+    if not isinstance(description, str):
+        raise ArgumentTypeError(f"the description of a metric must be a text, not {type(description).__name__}")
+    if not description.strip():
+        raise ArgumentError("the description of a metric must not be empty: it is what tells its numbers from others")
+    return description
+
+
+def _checked_interval(interval: object) -> float:
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        raise ArgumentTypeError(f"interval must be a number of seconds, not {type(interval).__name__}")
+    if not _SHORTEST_INTERVAL <= interval < float("inf"):
+        raise ArgumentError(f"interval must be at least {_SHORTEST_INTERVAL} seconds and finite, not {interval}")
+    return interval

@@ -1,0 +1,100 @@
+"""What travels from the measured code to the collector: plain values, in the order in which they were appended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from umlaut_async.errors import StoreError
+
+Reading: TypeAlias = Any
+"""What a probe read: a number, or a tuple of numbers where one source has several counters."""
+
+
+class MetricRecord(NamedTuple):
+    """What the collector must know of one metric of a stage."""
+
+    measure_type: str
+    description: str
+    unit: str
+    reduction: str
+    """The name of the function that makes a call's value, see `umlaut_async.metrics.reductions`."""
+    series: int | None
+    """The number of the series that it samples."""
+    edge: int | None
+    """The position of its edge readings in a call's record; None where the collector takes them."""
+
+
+class StageRecord(NamedTuple):
+    """A stage, announced before its first call."""
+
+    number: int
+    name: str
+    kind: str
+    metrics: tuple[MetricRecord, ...]
+
+
+class CallRecord(NamedTuple):
+    """A call that has ended."""
+
+    stage: int
+    number: int
+    parent: int | None
+    task: str | int | None
+    """The name of the asyncio task, or the identifier of the thread."""
+    started: int
+    duration: int
+    producing: int | None
+    status: str
+    error: str | None
+    entries: dict[int, float] | None
+    """What was tracked, by the position of the metric."""
+    items: int | None
+    """How many items a generator or an iteration yielded."""
+    entered: tuple[Reading, ...]
+    """The edge readings at the start."""
+    left: tuple[Reading, ...]
+    """The edge readings at the end."""
+
+
+class ValueRecord(NamedTuple):
+    """A value that the user recorded."""
+
+    recorded: int
+    measure_type: str
+    description: str
+    unit: str
+    method: str
+    value: float | None
+    data: str | None
+    """JSON text of what is not a plain number."""
+
+
+class EventRecord(NamedTuple):
+    """Something that a reader of the numbers must know."""
+
+    t: int
+    kind: str
+    message: str
+    data: dict[str, Any] | None
+
+
+class Ending(NamedTuple):
+    """How a run ends."""
+
+    status: str
+    """The status of the run: ok or error."""
+    how: str
+    """What ended the process's part in it."""
+
+
+class FlushRequest(NamedTuple):
+    """A wish to be told when everything before it is on disk."""
+
+    answer: Callable[[StoreError | None], None]
+    """Called exactly once, in any thread; it must not wait."""
+    ending: Ending | None = None
+    """Set where the request also ends the run."""
+
+
+Record: TypeAlias = StageRecord | CallRecord | ValueRecord | EventRecord | FlushRequest

@@ -1,0 +1,109 @@
+"""A supervised stage: what each of its calls does, made anew for every run."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from umlaut_async.calls import Call, Plan
+from umlaut_async.probes import Place
+from umlaut_async.records import MetricRecord, StageRecord
+from umlaut_async.store.values import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from umlaut_async.benchmark import Benchmark
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.series import Series
+    from umlaut_async.metrics import Metric
+    from umlaut_async.records import Reading
+
+_STEPPING = frozenset({"generator", "async generator", "iterate", "async iterate"})
+
+
+class Stage:
+    """One decorated callable, loader or kind of block.
+
+    Args:
+        metrics: What is measured.
+        benchmark: Where it is recorded.
+        kind: What was decorated.
+        name: The name of the stage.
+    """
+
+    def __init__(self, metrics: tuple[Metric, ...], benchmark: Benchmark, kind: str, name: str) -> None:
+        self._metrics = metrics
+        self._benchmark = benchmark
+        self._kind = kind
+        self._name = storable(name)
+        self._stepping = kind in _STEPPING
+        self._plan: Plan | None = None
+        for metric in metrics:
+            metric.attach(self)
+
+    @property
+    def measured(self) -> bool:
+        """Whether calls of the stage are measured, or would be."""
+        return self._benchmark.records
+
+    def running_calls(self) -> list[Call]:
+        """Return the calls that have not ended, in every thread."""
+        plan = self._plan
+        return [] if plan is None else [call for call in plan.link.open_calls.copy().values() if call.plan is plan]
+
+    def enter(self) -> Call | None:
+        """Begin a call; None lets it run unmeasured."""
+        plan = self._plan
+        if plan is None or not plan.link.recording:
+            plan = self._renew()
+            if plan is None:
+                return None
+        try:
+            return Call(plan, self._stepping)
+        except Exception as failure:
+            plan.link.failed(failure)
+            return None
+
+    def _renew(self) -> Plan | None:
+        """Make the plan of the present run, if there is one that takes calls."""
+        recorder = self._benchmark.recorder()
+        if recorder is None:
+            return None
+        try:
+            self._plan = self._new_plan(recorder.link)
+        except Exception as failure:
+            recorder.link.failed(failure)
+            return None
+        return self._plan
+
+    def _new_plan(self, link: Link) -> Plan:
+        number = next(link.stages)
+        edges: dict[Hashable, int] = {}
+        readers: list[Callable[[], Reading]] = []
+        subscriptions: dict[Series, int | None] = {}
+        records = []
+        for metric in self._metrics:
+            probe = metric.probe()
+            series = edge = None
+            if probe is not None and metric.interval is not None:
+                series = link.series_of(metric.measure_type, metric.unit, probe, metric.interval)
+                if probe.place is Place.CALLER:
+                    edge = edges.setdefault(probe.key, len(readers))
+                    if edge == len(readers):
+                        readers.append(probe.read)
+                subscriptions[series] = edge
+            reduction = metric.reduction or ("difference" if metric.counter else "mean")
+            records.append(
+                MetricRecord(
+                    storable(metric.measure_type),
+                    storable(metric.description),
+                    storable(metric.unit),
+                    reduction,
+                    None if series is None else series.number,
+                    edge,
+                )
+            )
+        positions = {id(metric): position for position, metric in enumerate(self._metrics)}
+        link.append(StageRecord(number, self._name, self._kind, tuple(records)))
+        return Plan(link, number, positions, tuple(readers), tuple(subscriptions.items()))

@@ -1,0 +1,195 @@
+"""The supervisor: puts metrics around the stages of a pipeline."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+from umlaut_async.benchmark import Benchmark
+from umlaut_async.calls import Call, checked_entries, current_call
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError
+from umlaut_async.metrics import Metric
+from umlaut_async.stage import Stage
+from umlaut_async.wrapping import iterate, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from types import FrameType, TracebackType
+
+    from umlaut_async.wrapping import AsyncIteration, Iteration
+
+F = TypeVar("F", bound="Callable[..., Any]")
+T = TypeVar("T")
+
+
+class SupervisedBlock(Protocol):
+    """What a supervised `with` block yields."""
+
+    def track(self, num_entries: float) -> None:
+        """Add entries to every metric of the block."""
+        ...
+
+
+class BenchmarkSupervisor:
+    """Measure what it decorates, call by call.
+
+        @BenchmarkSupervisor([TimeMetric("load time"), ThroughputMetric("load throughput")], bm)
+        async def batches(paths):
+            for path in paths:
+                yield await read(path)
+
+    It decorates functions, coroutine functions, generators and async generators, methods below or above `classmethod`
+    and `staticmethod`, partials and callable objects. A call of a function or a coroutine lasts until it returns. That
+    of a generator lasts from the first `next` until it is exhausted, closed or raises: it contains the time of its
+    consumer, and the time inside the generator is kept beside it.
+
+    With a name it also supervises a block, `with supervisor as call:` or `async with`, and `iterate` supervises a
+    loader. Blocks of one supervisor may overlap. In a `with` block inside a generator the current call is not known
+    between the steps of the generator: there, track entries by the call that `with` yields.
+
+    Args:
+        metrics: What is measured; any non-empty iterable of metrics.
+        benchmark: Where it is recorded.
+        name: The name of the stage; by default that of what is decorated.
+
+    Raises:
+        ArgumentError: There are no metrics, or the name is empty.
+        ArgumentTypeError: An argument is of the wrong type.
+        ReadOnlyError: The benchmark is of mode 'r'.
+    """
+
+    def __init__(self, metrics: Iterable[Metric], benchmark: Benchmark, name: str | None = None) -> None:
+        self.metrics = _checked_metrics(metrics)
+        if not isinstance(benchmark, Benchmark):
+            raise ArgumentTypeError(f"benchmark must be a Benchmark, not {type(benchmark).__name__}")
+        if benchmark.mode == "r":
+            raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to supervise stages")
+        if name is not None and not isinstance(name, str):
+            raise ArgumentTypeError(f"name must be a text, not {type(name).__name__}")
+        if name == "":
+            raise ArgumentError("name must not be empty; leave it out for the name of what is decorated")
+        self.benchmark = benchmark
+        self.name = name
+        self._block_stages: dict[str, Stage] = {}
+        # By the frame that entered them: a call belongs to the frame, however blocks of generators interleave.
+        self._blocks: dict[FrameType, list[Call | None]] = {}
+
+    def __call__(self, target: F) -> F:
+        """Return the target, supervised; its kind and its type stay what they were.
+
+        Raises:
+            ArgumentTypeError: It is no callable that can be supervised, such as a class or a property.
+        """
+        return target if _disabled() else wrap(target, self._enter_of)
+
+    @overload
+    def iterate(self, loader: Iterable[T], name: str | None = None) -> Iteration[T]: ...
+    @overload
+    def iterate(self, loader: AsyncIterable[T], name: str | None = None) -> AsyncIteration[T]: ...
+    def iterate(self, loader: Any, name: str | None = None) -> Any:
+        """Return an iterable over the same items, each iteration over which is one call.
+
+        It has the length and the attributes of the loader, and can be iterated as often.
+
+        Args:
+            loader: A sync or an async iterable, such as a PyTorch `DataLoader`.
+            name: The name of the stage; by default that of the supervisor, else the type of the loader.
+        """
+        if _disabled():
+            return loader
+        return iterate(loader, lambda kind, default: self._stage(kind, name or self.name or default).enter)
+
+    def __enter__(self) -> SupervisedBlock:
+        return self._enter_block("with", sys._getframe(1))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave_block(sys._getframe(1), error)
+
+    # Not coroutines: they run at once, in the frame of the `async with`.
+    def __aenter__(self) -> Awaitable[SupervisedBlock]:
+        return _Ready(self._enter_block("async with", sys._getframe(1)))
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Awaitable[None]:
+        self._leave_block(sys._getframe(1), error)
+        return _Ready(None)
+
+    def _enter_block(self, kind: str, frame: FrameType) -> SupervisedBlock:
+        if self.name is None:
+            raise ArgumentError(
+                "a `with` block has no name of its own: use BenchmarkSupervisor(metrics, benchmark, name=...)"
+            )
+        if kind not in self._block_stages:
+            self._block_stages[kind] = self._stage(kind, self.name)
+        call = None if _disabled() else self._block_stages[kind].enter()
+        self._blocks.setdefault(frame, []).append(call)
+        return call or _UnmeasuredBlock()
+
+    def _leave_block(self, frame: FrameType, error: BaseException | None) -> None:
+        call: Call | None
+        if frame in self._blocks:
+            entered = self._blocks[frame]
+            call = entered.pop()
+            if not entered:
+                del self._blocks[frame]
+        else:
+            call = self._forget_innermost()
+        if call is not None:
+            call.end(error)
+
+    def _forget_innermost(self) -> Call | None:
+        """Return the innermost block of this context, which something like an `ExitStack` leaves from another frame."""
+        call = current_call()
+        while call is not None:
+            for frame, entered in list(self._blocks.items()):
+                if call in entered:
+                    entered.remove(call)
+                    if not entered:
+                        del self._blocks[frame]
+                    return call
+            call = call.parent
+        return None
+
+    def _enter_of(self, kind: str, default: str) -> Callable[[], Call | None]:
+        return self._stage(kind, self.name or default).enter
+
+    def _stage(self, kind: str, name: str) -> Stage:
+        return Stage(self.metrics, self.benchmark, kind, name)
+
+
+class _UnmeasuredBlock:
+    """What a block yields that is not measured."""
+
+    def track(self, num_entries: float) -> None:
+        checked_entries(num_entries)
+
+
+class _Ready:
+    """An awaitable that has its result."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __await__(self) -> Any:
+        return self._result
+        yield
+
+
+def _checked_metrics(metrics: object) -> tuple[Metric, ...]:
+    if isinstance(metrics, (Metric, str)) or not hasattr(metrics, "__iter__"):
+        raise ArgumentTypeError(f"metrics must be several metrics, such as [TimeMetric(...)], not {metrics!r}")
+    checked = tuple(metrics)
+    for metric in checked:
+        if not isinstance(metric, Metric):
+            raise ArgumentTypeError(f"metrics must be metrics, but one of them is {metric!r}")
+    if not checked:
+        raise ArgumentError("metrics must not be empty; pass at least one, such as TimeMetric(...)")
+    return checked
+
+
+def _disabled() -> bool:
+    return os.environ.get("UMLAUT_DISABLED", "") not in ("", "0")
