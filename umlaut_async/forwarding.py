@@ -222,7 +222,7 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
 def _first_step(producer: AsyncGenerator[Any, Any]) -> Any:
     """Begin an async generator behind the back of the event loop, which is to close the wrapper and nothing else."""
     hooks = sys.get_asyncgen_hooks()
-    # Without a loop that closes the wrapper, and no way to interrupt a step, its own destruction has to tell a producer.
+    # Where no loop closes the wrapper, and no step can be interrupted, only its own destruction can tell a producer.
     sys.set_asyncgen_hooks(None, _leave if hooks.finalizer or _INTERRUPTS else None)
     try:
         return producer.asend(None)
@@ -240,7 +240,7 @@ _INTERRUPTS: Final = sys.version_info < (3, 13)
 
 
 def _interrupt(producer: AsyncGenerator[Any, Any], error: BaseException) -> Any:
-    """Throw into the middle of a step that was closed; what it yields or awaits from here is for the wrapper to yield."""
+    """Throw into the middle of a step that was closed, and return what is then yielded or awaited: both disobey."""
     try:
         producer.asend(None).throw(error)
     except StopIteration as step:
