@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from umlaut_async.errors import CorruptStoreError, NotAStoreError, StoreBusyError, StoreError
 from umlaut_async.store import driver, engine
-from umlaut_async.store.engine import open_store, reader_engine, sync_reader, transaction
+from umlaut_async.store.engine import journal_mode, open_store, reader_engine, sync_reader, transaction
 from umlaut_async.store.failures import translate
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, resolve
@@ -78,7 +79,7 @@ async def test_a_durable_transaction_is_synced_and_the_others_are_not(store: Asy
     for durable, synchronous in ((False, 1), (True, 2), (True, 2), (False, 1), (False, 1)):
         async with transaction(store, durable=durable) as session:
             assert await pragma(session, "synchronous") == synchronous
-    assert await engine.journal_mode(store) == "wal"
+    assert await journal_mode(store) == "wal"
 
 
 async def test_a_transaction_holds_the_write_lock_from_its_start(location: Location, store: AsyncEngine) -> None:
@@ -160,7 +161,7 @@ async def test_cancelling_at_any_step_leaves_all_or_nothing(location: Location, 
 
 RACE = """
 import asyncio, os, sys
-from umlaut_async.store.engine import open_store, transaction
+from umlaut_async.store.engine import journal_mode, open_store, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.location import look, resolve
 from umlaut_async.store.models import Sample
@@ -208,10 +209,32 @@ def test_sixteen_processes_may_make_one_database_at_once(tmp_path: Path) -> None
         assert rows == [(writer, 100) for writer in range(16)]
 
 
+async def test_opening_waits_for_one_who_is_about_to_make_the_database(location: Location) -> None:
+    with contextlib.closing(sqlite3.connect(str(location.path), isolation_level=None)) as other:
+        # SQLite refuses to begin a log at once, whatever the busy timeout, while another connection writes without one.
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.2, other.execute, "COMMIT")
+        engine = await open_store(location)
+    assert await journal_mode(engine) == "wal"
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_close_that_is_stopped_ends(tmp_path: Path, steps: int) -> None:
+    connection = driver.Connection(str(tmp_path / "runs.db"), isolation_level=None, check_same_thread=False)
+    await connection
+    closing = asyncio.create_task(connection.close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+        time.sleep(0.002)
+    connection.stop()
+    await asyncio.wait_for(closing, 5)
+
+
 def test_a_process_that_never_closes_its_engine_ends(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\n"
-        "from umlaut_async.store.engine import open_store\n"
+        "from umlaut_async.store.engine import journal_mode, open_store\n"
         "from umlaut_async.store.location import resolve\n"
         "engine = asyncio.run(open_store(resolve(sys.argv[1])))\n"
     )
