@@ -127,8 +127,8 @@ def test_a_script_that_never_closes_has_its_data(
 ) -> None:
     ended = run_script(NEVER_CLOSED.format(ending=ending, start=start))
     exit_seconds = time.time() - float(ended.stdout)
-    # Python ends an interrupted script by the signal itself, as a shell expects.
-    assert ended.returncode in ((130, -signal.SIGINT) if exit_code == 130 else (exit_code,)), ended.stderr
+    # Python ends an interrupted script by the signal itself, unless a thread imports something at that moment.
+    assert ended.returncode in ((1, 130, -signal.SIGINT) if exit_code == 130 else (exit_code,)), ended.stderr
     assert exit_seconds < EXIT_SECONDS
     assert ("Traceback" in ended.stderr) == (exit_code in (1, 130))
     assert "umlaut" not in ended.stderr
@@ -336,7 +336,7 @@ def without_gc_complaints() -> Iterator[None]:
 @pytest.mark.usefixtures("without_gc_complaints")
 def test_many_flushes_some_cancelled_some_loops_closed(benchmark: Benchmark, database: Path) -> None:
     ledger = Ledger(benchmark, database)
-    asyncio.run(benchmark.flush())
+    asyncio.run(benchmark.open())
     each = FLUSHES // THREADS
     ways: list[Callable[[], object]] = [
         lambda: asyncio.run(all_return(ledger, 0, each)),
@@ -389,7 +389,7 @@ def execute(database: Path, sql: str) -> None:
 async def test_a_value_that_cannot_be_stored_costs_only_itself(
     benchmark: Benchmark, database: Path, rows: support.Rows, poisons: int
 ) -> None:
-    await benchmark.flush()
+    await benchmark.open()
     execute(database, REFUSE_RESULT)
     for number in range(300):
         benchmark.log("good", "test", number)
@@ -413,7 +413,7 @@ async def test_a_call_that_cannot_be_stored_costs_only_itself(
 ) -> None:
     stage = measured(benchmark)
     poison = BenchmarkSupervisor([TimeMetric("time")], benchmark, name="poison")
-    await benchmark.flush()
+    await benchmark.open()
     execute(database, REFUSE_SPAN)
     for _ in range(50):
         stage()
@@ -469,7 +469,7 @@ def check_accounting(database: Path, program: list[tuple[list[tuple[int, int, in
     bm = Benchmark(database, flush_interval=0.05)
     stage = measured(bm)
     recorded = stored = dropped = 0
-    asyncio.run(bm.flush())
+    asyncio.run(bm.open())
     execute(database, REFUSE_RESULT)
     try:
         for burst, stall, seconds, flush in program:
@@ -540,7 +540,7 @@ def logged(results: int, calls: int) -> int:
 
 def test_the_writer_waits_for_a_lock_that_another_process_holds(database: Path, rows: support.Rows) -> None:
     bm = Benchmark(database)
-    asyncio.run(bm.flush())
+    asyncio.run(bm.open())
     with stalled(database):
         bm.log("loss", "test", 1)
         with pytest.raises(TimeoutError):

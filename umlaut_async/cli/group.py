@@ -23,15 +23,22 @@ INTERRUPTED = 130
 class Group(click.Group):
     """A group whose errors are one line each."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run a command and exit; 0 is success, 1 a failure, 2 a usage that cannot be, 130 Ctrl-C."""
         if not standalone_mode:
-            return super().main(args, *rest, standalone_mode=False, **more)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         for stream in (sys.stdout, sys.stderr):
             if callable(reconfigure := getattr(stream, "reconfigure", None)):
                 reconfigure(errors="replace")  # a locale without "µ" is no reason to fail
         try:
-            code = super().main(args, *rest, standalone_mode=False, **more)
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.ClickException as error:
             code = _fail(error.format_message(), error.exit_code)
         except UmlautError as error:

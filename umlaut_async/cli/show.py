@@ -1,0 +1,188 @@
+"""`umlaut show`: one run, its stages, what was tracked, and what one must know before trusting the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from umlaut_async.cli.database import as_json, reading
+from umlaut_async.cli.runs import SHORT_UUID, run_fields, tag_list, wall_time
+from umlaut_async.cli.text import MISSING, duration, moment, number, quantity, safe
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+    from rich.text import Text
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.store.queries import EventGroup, RunInfo, Stage, Tracked
+
+# What the other columns show already.
+_SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
+# Of a stage whose calls ended in several ways the gravest is its status.
+_GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
+_NUMBERS = frozenset({"calls", "time", "per call", "entries/s", "CPU", "memory", "count"})
+
+
+@click.command()
+@click.argument("db")
+@click.argument("run", required=False)
+@click.option("--json", "as_data", is_flag=True, help="Print JSON; times are integer nanoseconds since the epoch.")
+def show(db: str, run: str | None, as_data: bool) -> None:
+    """Show one run in the database DB.
+
+    RUN is the beginning of its uuid, as `umlaut runs` lists it; without it the newest run is shown.
+    """
+    if as_data:
+        with reading(db) as session:
+            click.echo(as_json(_document(session, run)))
+    else:
+        print_run(db, run)
+
+
+def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
+    """Print what `umlaut show` prints.
+
+    Args:
+        db_file: The database.
+        run: The beginning of the uuid of a run, by default the newest.
+
+    Raises:
+        ArgumentError: No run, or more than one, has such a uuid.
+        StoreError: The database cannot be read.
+    """
+    from umlaut_async.cli.tables import console
+
+    with reading(db_file) as session:
+        parts = list(_parts(session, run))
+    out = console()
+    for part in parts:
+        out.print(part)
+
+
+def _document(session: Session, selector: str | None) -> dict[str, Any]:
+    from umlaut_async.store import queries
+
+    run = queries.find_run(session, selector)
+    return {
+        "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
+        "stages": [
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "calls": stage.calls,
+                "status": _status(stage),
+                "metrics": {name: dataclasses.asdict(metric) for name, metric in stage.metrics.items()},
+            }
+            for stage in queries.stages(session, run.uuid)
+        ],
+        "trackers": [dataclasses.asdict(tracked) for tracked in queries.trackers(session, run.uuid)],
+        "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],
+    }
+
+
+def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
+    from umlaut_async.store import queries
+
+    run = queries.find_run(session, selector)
+    yield from _heading(run)
+    if stages := queries.stages(session, run.uuid):
+        yield from ("", _stage_table(stages))
+    if trackers := queries.trackers(session, run.uuid):
+        yield from ("", _tracker_table(trackers))
+    if events := queries.events(session, run.uuid):
+        yield from ("", _event_table(events))
+
+
+def _heading(run: RunInfo) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    from umlaut_async.cli.tables import status_text
+
+    time = duration(wall_time(run))
+    yield Text.assemble(
+        (safe(run.name), "bold"),
+        f" {safe(run.uuid[:SHORT_UUID])} · ",
+        status_text(run.status),
+        f" · {moment(run.started)}",
+        "" if time == MISSING else f" · {time}",
+    )
+    described = " · ".join(filter(None, (safe(run.description), tag_list(run))))
+    if described:
+        yield described
+
+
+def _stage_table(stages: Sequence[Stage]) -> RenderableType:
+    from umlaut_async.cli.tables import status_text, table
+
+    columns = ["stage", "kind", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"]
+    others = any(stage.metrics.keys() - _SHOWN_METRICS for stage in stages)
+    made = table([*columns, "other means"] if others else columns, right=_NUMBERS)
+    for stage in stages:
+        ended = stage.calls - stage.statuses.get("running", 0)
+        cells: list[str | Text] = [
+            safe(stage.name),
+            safe(stage.kind),
+            f"{stage.calls:,}",
+            duration(stage.time / 1e9 if ended else None),
+            duration(stage.time / 1e9 / ended if ended else None),
+            number(stage.entries_per_second),
+            _metric(stage, "cpu", "mean"),
+            _metric(stage, "memory", "max"),
+            status_text(_status(stage), _status_counts(stage)),
+        ]
+        made.add_row(*cells, *([_other_means(stage)] if others else []))
+    return made
+
+
+def _metric(stage: Stage, measure_type: str, statistic: str) -> str:
+    metric = stage.metrics.get(measure_type)
+    if metric is None:
+        return MISSING
+    return metric.provenance if metric.n == 0 else quantity(getattr(metric, statistic), metric.unit)
+
+
+def _other_means(stage: Stage) -> str:
+    return ", ".join(
+        f"{safe(name)} {_metric(stage, name, 'mean')}" for name in stage.metrics if name not in _SHOWN_METRICS
+    )
+
+
+def _status(stage: Stage) -> str:
+    return next((status for status in _GRAVEST_FIRST if status in stage.statuses), next(iter(stage.statuses)))
+
+
+def _status_counts(stage: Stage) -> str:
+    if len(stage.statuses) == 1:
+        return _status(stage)
+    return ", ".join(f"{count:,} {status}" for status, count in sorted(stage.statuses.items(), key=_by_count))
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    status, count = item
+    return -count, status
+
+
+def _tracker_table(trackers: Sequence[Tracked]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+    from umlaut_async.cli.tracked import tracked_text
+
+    method = any(tracked.method for tracked in trackers)
+    made = table(["tracked", "type", "value", *(["method"] if method else [])])
+    for tracked in trackers:
+        cells = [safe(tracked.description), safe(tracked.type), tracked_text(tracked)]
+        made.add_row(*cells, *([safe(tracked.method)] if method else []))
+    return made
+
+
+def _event_table(events: Sequence[EventGroup]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+
+    made = table(["first seen", "count", "event", "what happened"], right=_NUMBERS)
+    for event in events:
+        made.add_row(moment(event.first), f"{event.count:,}", safe(event.kind), safe(event.message, longest=1000))
+    return made
