@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
@@ -95,7 +95,7 @@ class Benchmark:
         self._location = resolve(db_file)
         look(self._location, mode)
         self._before_end: list[Callable[[], None]] = []
-        # One entry at most. Two threads whose first calls begin at once both offer a recorder, and `setdefault` decides.
+        # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
         self._closed = False
         self._warned = False
@@ -210,14 +210,14 @@ class Benchmark:
             )
         ]
         number, data = values.split(value)
-        self.check_recording()
+        self.require_recording()
         recorder = self.recorder()
         if recorder is not None:
             description, measure_type, unit, method_name = texts
             recorder.link.append(ValueRecord(recorded, measure_type, description, unit, method_name, number, data))
 
-    def check_recording(self) -> None:
-        """Raise if nothing can be recorded by this benchmark.
+    def require_recording(self) -> None:
+        """Begin the run if need be, and raise if nothing can be recorded.
 
         Raises:
             ReadOnlyError: It is of mode 'r'.
@@ -227,6 +227,7 @@ class Benchmark:
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         if self._closed:
             raise ClosedError("this benchmark was closed; open() it again to begin a new run")
+        self.recorder()
 
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""
@@ -254,7 +255,7 @@ class Benchmark:
     def _begin(self, *, implied: bool) -> Recorder:
         settings = RunSettings(
             self._location,
-            self.mode == "w",
+            self.mode == "w" and not self._recorders,
             self.uuid,
             self.description,
             self.name,

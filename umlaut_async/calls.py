@@ -31,9 +31,16 @@ class Link(Protocol):
     """The way of records to the collector, as the calls see it."""
 
     recording: bool
-    numbers: Iterator[int]
     open_calls: dict[int, Call]
-    append: Callable[[CallRecord], None]
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        """The numbers of calls."""
+        ...
+
+    def append(self, record: CallRecord, /) -> None:
+        """Hand over the record of a call that has ended."""
+        ...
 
     def failed(self, failure: Exception) -> None:
         """Report a failure of our own, which must not reach the stage."""
@@ -87,32 +94,34 @@ class Call:
     """
 
     __slots__ = (
-        "_entered", "_items", "_link", "_producing", "_resumed", "_task", "_token",
-        "ended", "entries", "number", "parent", "plan", "started",
+        "_entered", "_items", "_link", "_producing", "_resumed", "_token",
+        "ended", "entries", "number", "parent", "plan", "started", "task",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, stepping: bool) -> None:
         parent = _current.get()
         while parent is not None and parent.ended:
             parent = parent.parent
-        self.parent = parent
+        self.parent: Call | None = parent
         self.plan = plan
-        self.ended = False
+        self.ended: bool = False
         self.entries: dict[int, float] | None = None
         self._link = link = plan.link
         self.number = number = next(link.numbers)
         loop = _running_loop()
         task = None if loop is None else _current_task(loop)
-        self._task = get_ident() if task is None else task.get_name()
+        self.task = get_ident() if task is None else task.get_name()
         self._items = self._producing = 0 if stepping else None
         self._token: Token[Call | None] | None = None if stepping else _current.set(self)
         link.open_calls[number] = self
-        readers = plan.readers
-        self._entered = _read(readers) if readers else ()
+        self._entered = _read(plan.readers) if plan.readers else ()
         self.started = started = now()
         if plan.subscriptions:
-            for subscription, edge in plan.subscriptions:
-                subscription.enter(number, started, None if edge is None else self._entered[edge])
+            try:
+                for subscription, edge in plan.subscriptions:
+                    subscription.enter(number, started, None if edge is None else self._entered[edge])
+            except Exception as failure:
+                link.failed(failure)
 
     def track(self, num_entries: float) -> None:
         """Add entries to every metric of this call.
@@ -130,12 +139,12 @@ class Call:
             self.entries = {}
         self.entries[position] = self.entries.get(position, 0) + num_entries
 
-    def origin(self) -> tuple[int | None, str | int]:
-        """Return the number of the call of the same run that this one runs in, and its asyncio task or its thread."""
+    def parent_number(self) -> int | None:
+        """Return the number of the call of the same run that this one runs in."""
         parent = self.parent
         while parent is not None and parent._link is not self._link:
             parent = parent.parent
-        return None if parent is None else parent.number, self._task
+        return None if parent is None else parent.number
 
     def resume(self) -> None:
         """Begin one step of a generator."""
@@ -152,8 +161,6 @@ class Call:
     def end(self, error: BaseException | None) -> None:
         """End the call with what the stage raised, or None."""
         ended = now()
-        if self.ended:
-            return
         self.ended = True
         if self._token is not None:
             self._release()
@@ -163,7 +170,7 @@ class Call:
             self._append(ended, _status(error), _describe(error))
 
     def abandon(self) -> None:
-        """End a call whose producer was destroyed without being closed."""
+        """End a call whose producer was destroyed without being closed, or that outlives its run."""
         if not self.ended:
             self.ended = True
             self._append(now(), "abandoned", None)
@@ -178,32 +185,21 @@ class Call:
     def _append(self, ended: int, status: str, error: str | None) -> None:
         plan, link, number = self.plan, self._link, self.number
         if link.open_calls.pop(number, None) is None:
-            return  # Closing the run has ended this call from another thread.
+            return  # It was ended before: from another thread by the end of the run, or in the parent of a fork.
         try:
-            readers = plan.readers
-            left = _read(readers) if readers else ()
-            if plan.subscriptions:
-                for subscription, edge in plan.subscriptions:
-                    subscription.leave(number, ended, None if edge is None else left[edge])
+            left = _read(plan.readers) if plan.readers else ()
+            for subscription, edge in plan.subscriptions:
+                subscription.leave(number, ended, None if edge is None else left[edge])
             link.append(
                 _record(
                     CallRecord,
                     (
-                        plan.stage,
-                        number,
-                        *self.origin(),
-                        self.started,
-                        ended - self.started,
-                        self._producing,
-                        status,
-                        error,
-                        self.entries,
-                        self._items,
-                        self._entered,
-                        left,
+                        plan.stage, number, None if self.parent is None else self.parent_number(), self.task,
+                        self.started, ended - self.started, self._producing, status, error, self.entries, self._items,
+                        self._entered, left,
                     ),
                 )
-            )
+            )  # fmt: skip
         except Exception as failure:
             link.failed(failure)
 

@@ -1,20 +1,20 @@
 """The errors of this package: one small tree whose leaves are also the standard types that people catch.
 
-    UmlautError
-    ├── ArgumentError             ValueError                a value cannot be right
-    ├── ArgumentTypeError         TypeError                 a value is of the wrong type
-    ├── ReadOnlyError             io.UnsupportedOperation   recording into a benchmark of mode 'r'
-    ├── ClosedError               ValueError                recording into a benchmark that was closed
-    ├── NoRunningCallError        LookupError               track() where no call is running that could take it
-    └── StoreError                                          the database cannot be opened, written or read
-        ├── StoreNotFoundError    FileNotFoundError
-        ├── StoreDirectoryError   IsADirectoryError
-        ├── StoreBusyError        BlockingIOError           another process writes it
-        ├── StoreTimeoutError     TimeoutError              no answer within the deadline
-        ├── NotAStoreError        ValueError                a file, but not one of ours
-        │   ├── OldDatabaseError                            written by UMLAUT itself
-        │   └── NewerSchemaError                            written by a newer version of this package
-        └── CorruptStoreError     ValueError                one of ours, but damaged
+UmlautError
+├── ArgumentError             ValueError                a value cannot be right
+├── ArgumentTypeError         TypeError                 a value is of the wrong type
+├── ReadOnlyError             io.UnsupportedOperation   recording into a benchmark of mode 'r'
+├── ClosedError               ValueError                recording into a benchmark that was closed
+├── NoRunningCallError        LookupError               track() where no call is running that could take it
+└── StoreError                                          the database cannot be opened, written or read
+    ├── StoreNotFoundError    FileNotFoundError
+    ├── StoreDirectoryError   IsADirectoryError
+    ├── StoreBusyError        BlockingIOError           another process writes it
+    ├── StoreTimeoutError     TimeoutError              no answer within the deadline
+    ├── NotAStoreError        ValueError                a file, but not one of ours
+    │   ├── OldDatabaseError                            written by UMLAUT itself
+    │   └── NewerSchemaError                            written by a newer version of this package
+    └── CorruptStoreError     ValueError                one of ours, but damaged
 """
 
 from __future__ import annotations

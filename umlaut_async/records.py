@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from umlaut_async.errors import StoreError
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from umlaut_async.errors import StoreError
 
 Reading: TypeAlias = Any
 """What a probe read: a number, or a tuple of numbers where one source has several counters."""
@@ -97,4 +99,4 @@ class FlushRequest(NamedTuple):
     """Set where the request also ends the run."""
 
 
-Record: TypeAlias = StageRecord | CallRecord | ValueRecord | EventRecord | FlushRequest
+Record: TypeAlias = StageRecord | CallRecord | ValueRecord | FlushRequest

@@ -101,7 +101,7 @@ class TimedTTATracker(_Tracker):
             ArgumentTypeError: It is not a number.
         """
         accuracy = _number("accuracy", accuracy)
-        self.benchmark.check_recording()
+        self.benchmark.require_recording()
         best = self._best.get(description, accuracy)
         if best is None:
             return
@@ -177,7 +177,7 @@ class HyperparameterTracker(_Tracker):
         missing = [name for name in [*self.hyperparameters, self.target] if name not in measurement]
         if missing:
             raise ArgumentError(f"the measurement lacks {', '.join(missing)}; pass a value for each hyperparameter")
-        self.benchmark.check_recording()
+        self.benchmark.require_recording()
         self._measurements.append(plain(measurement))
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def duration(seconds: float | None) -> str:
     for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
         if abs(seconds) < 999.5 * size:
             return f"{number(seconds / size)} {unit}"
-    if abs(seconds) < 59.95:
+    if abs(seconds) < 59.95 or not abs(seconds) < 1e9:
         return f"{number(seconds)} s"
     whole = round(seconds)
     if whole < 3600:

@@ -16,6 +16,8 @@ from umlaut_async.errors import StoreError
 from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, ValueRecord
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from umlaut_async.calls import Call
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.link import Link
@@ -97,7 +99,7 @@ class Collector:
     async def _open(self) -> None:
         try:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
-            opening = await in_thread(lambda: importlib.import_module("umlaut_async.collector.opening"), "umlaut-import")
+            opening = await in_thread(_import_opening)
             self._writer, self._intake = await opening.open_run(
                 self._settings, self._started, self._link, self._sampler, self._ledger, self._events
             )
@@ -178,6 +180,10 @@ class Collector:
             "stored": account.stored,
             "dropped": account.dropped,
         }
+
+
+def _import_opening() -> ModuleType:
+    return importlib.import_module("umlaut_async.collector.opening")
 
 
 def _as_store_error(error: Exception) -> StoreError:

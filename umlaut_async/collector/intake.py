@@ -140,6 +140,7 @@ class Intake:
 def _missed(series: Series) -> EventRecord:
     """Return the event of the ticks that a series missed since the last one."""
     missed, series.missed = series.missed, 0
-    seconds = series.interval / 1e9
-    message = f"{missed} samples of {series.measure_type!r} at {seconds:g} s are missing: the collector got no turn in time"
-    return EventRecord(now(), "missed-ticks", message, {"series": series.number, "type": series.measure_type, "missed": missed})
+    what = f"{series.measure_type!r} at {series.interval / 1e9:g} s"
+    message = f"{missed} samples of {what} are missing: the collector got no turn in time"
+    data = {"series": series.number, "type": series.measure_type, "missed": missed}
+    return EventRecord(now(), "missed-ticks", message, data)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.series import Series
-from umlaut_async.errors import StoreError
 from umlaut_async.records import CallRecord, FlushRequest, Record, ValueRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Hashable
 
     from umlaut_async.calls import Call
+    from umlaut_async.errors import StoreError
     from umlaut_async.probes import Probe
 
 _logger = logging.getLogger("umlaut_async")

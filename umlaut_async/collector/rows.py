@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from umlaut_async.calls import Call
 from umlaut_async.clock import now, since_epoch
-from umlaut_async.collector.series import Series
-from umlaut_async.metrics.reductions import NEEDS_ENTRIES, REDUCTIONS, Window
-from umlaut_async.records import CallRecord, EventRecord, MetricRecord, StageRecord, ValueRecord
-from umlaut_async.store.models import Base, Event, Result, Span, key
+from umlaut_async.metrics.reductions import NEEDS_ENTRIES, REDUCTIONS, Reduction
+from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
+from umlaut_async.store.models import key
 
-Row: TypeAlias = tuple[Any, ...]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from umlaut_async.calls import Call
+    from umlaut_async.collector.series import Series
+
+Row: TypeAlias = "tuple[Any, ...]"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,9 +27,33 @@ _encode = msgspec.json.Encoder().encode
 class Unit(NamedTuple):
     """The rows of one record; they are stored together or not at all."""
 
-    counted: int
-    """How many records of the account these are: 1, or 0 for what only accompanies records."""
-    rows: list[tuple[type[Base], Row]]
+    span: Row | None
+    results: list[Row]
+    event: Row | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many records of the account these are: an event only accompanies records."""
+        return 0 if self.event is not None else 1
+
+
+class _Metric(NamedTuple):
+    """A metric of a stage, with all that is the same in each of its results."""
+
+    position: int
+    reduce: Reduction
+    described: tuple[str, str, str, str]
+    """Method, type, description and unit."""
+    series: Series | None
+    series_id: int | None
+    edge: int | None
+    needs_entries: bool
+
+
+class _Stage(NamedTuple):
+    name: str
+    kind: str
+    metrics: list[_Metric]
 
 
 class Rows:
@@ -38,144 +65,120 @@ class Rows:
         report: Takes the events that come up.
     """
 
-    def __init__(
-        self, process_id: int, series: Mapping[int, Series], report: Callable[[EventRecord], None]
-    ) -> None:
+    def __init__(self, process_id: int, series: Mapping[int, Series], report: Callable[[EventRecord], None]) -> None:
         self._process_id = process_id
         self._series = series
         self._report = report
-        self._stages: dict[int, StageRecord] = {}
+        self._stages: dict[int, _Stage] = {}
         self._base = key(process_id, 0)
-        self._results = itertools.count(self._base + 1)
-        self._events = itertools.count(self._base + 1)
-        self._untracked: set[tuple[int, int]] = set()
+        self._epoch = since_epoch(0)
+        self._result_ids = itertools.count(self._base + 1)
+        self._event_ids = itertools.count(self._base + 1)
+        self._untracked: set[tuple[str, ...]] = set()
         self._threads: dict[int, str] = {}
 
     def add_stage(self, stage: StageRecord) -> None:
         """Take note of a stage."""
-        self._stages[stage.number] = stage
+        metrics = [
+            _Metric(
+                position,
+                REDUCTIONS[metric.reduction],
+                (stage.name, metric.measure_type, metric.description, metric.unit),
+                None if metric.series is None else self._series[metric.series],
+                None if metric.series is None else self._base + metric.series,
+                metric.edge,
+                metric.reduction in NEEDS_ENTRIES,
+            )
+            for position, metric in enumerate(stage.metrics)
+        ]
+        self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics)
 
     def awaits_edges(self, record: CallRecord) -> bool:
-        """Return whether edge readings of this call are still on their way."""
-        return any(
-            self._series[metric.series].awaits_edges(record.number)
-            for metric in self._stages[record.stage].metrics
-            if metric.series is not None
-        )
+        """Return whether readings at the edges of an ended call are still on their way."""
+        for metric in self._stages[record.stage].metrics:
+            if metric.series is not None and metric.edge is None and metric.series.awaits_edges(record.number):
+                return True
+        return False
 
     def running(self, call: Call) -> Row:
         """Return the span of a call that has not ended."""
-        parent, task = call.origin()
-        return self._span(call.number, call.plan.stage, parent, task, call.started, None, None, "running", None)
+        parent = call.parent_number()
+        return self._span(call.plan.stage, call.number, parent, call.task, call.started, None, None, "running", None)
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
-        stage_number, number, parent, task, started, duration, producing, status, error = record[:9]
-        stage = self._stages[stage_number]
-        span = self._span(number, stage_number, parent, task, started, duration, producing, status, error)
-        rows: list[tuple[type[Base], Row]] = [(Span, span)]
-        ended = since_epoch(started + duration)
-        for position, metric in enumerate(stage.metrics):
-            window = self._window(record, position, metric)
-            outcome = REDUCTIONS[metric.reduction](window)
-            if outcome is None:
-                if metric.reduction in NEEDS_ENTRIES and status == "ok":
-                    self._report_untracked(stage, position, metric)
-                continue
-            value, data = outcome
-            rows.append(
-                (
-                    Result,
+        stage, number, parent, task, started, duration, producing, status, error, entries, items, entered, left = record
+        span = self._span(stage, number, parent, task, started, duration, producing, status, error)
+        ended = self._epoch + started + duration
+        results: list[Row] = []
+        for position, reduce, described, series, series_id, edge, needs_entries in self._stages[stage].metrics:
+            tracked = items if entries is None else entries.get(position, items)
+            if series is None:
+                outcome = reduce(duration, tracked, None, None, None)
+            else:
+                samples = series.summary(number, started, started + duration)
+                first, last = series.take_edges(number) if edge is None else (entered[edge], left[edge])
+                outcome = reduce(duration, tracked, first, last, samples)
+            if outcome is not None:
+                value, data = outcome
+                results.append(
                     (
-                        next(self._results),
+                        next(self._result_ids),
                         self._process_id,
                         span[0],
-                        stage.name,
-                        metric.measure_type,
-                        metric.description,
-                        metric.unit,
+                        *described,
                         value,
                         None if data is None else _encode(data).decode(),
-                        None if metric.series is None else self._base + metric.series,
+                        series_id,
                         "measured",
                         ended,
-                    ),
+                    )  # fmt: skip
                 )
-            )
-        return Unit(1, rows)
+            elif needs_entries and status == "ok":
+                self._report_untracked(described)
+        return Unit(span, results)
 
     def value(self, record: ValueRecord) -> Unit:
         """Return the result of a value that the user recorded."""
-        row = (
-            next(self._results),
-            self._process_id,
-            None,
-            record.method,
-            record.measure_type,
-            record.description,
-            record.unit,
-            record.value,
-            record.data,
-            None,
-            "measured",
-            since_epoch(record.recorded),
-        )
-        return Unit(1, [(Result, row)])
+        recorded, measure_type, description, unit, method, value, data = record
+        head = (next(self._result_ids), self._process_id, None, method, measure_type, description, unit)
+        return Unit(None, [(*head, value, data, None, "measured", self._epoch + recorded)])
 
     def event(self, record: EventRecord) -> Unit:
         """Return the row of an event."""
         data = None if record.data is None else _encode(record.data).decode()
-        row = (next(self._events), self._process_id, since_epoch(record.t), record.kind, record.message, data)
-        return Unit(0, [(Event, row)])
+        head = (next(self._event_ids), self._process_id, self._epoch + record.t)
+        return Unit(None, [], (*head, record.kind, record.message, data))
 
     def _span(
         self,
+        stage_number: int,
         number: int,
-        stage: int,
         parent: int | None,
-        task: str | int | None,
+        task: str | int,
         started: int,
         duration: int | None,
         producing: int | None,
         status: str,
         error: str | None,
     ) -> Row:
-        described = self._stages[stage]
+        stage, base = self._stages[stage_number], self._base
         return (
-            self._base + number,
-            self._process_id,
-            number,
-            None if parent is None else self._base + parent,
-            described.name,
-            described.kind,
-            task if isinstance(task, str) or task is None else self._thread_name(task),
-            since_epoch(started),
-            duration,
-            producing,
-            status,
-            error,
-        )
+            base + number, self._process_id, number, None if parent is None else base + parent, stage.name, stage.kind,
+            task if isinstance(task, str) else self._thread_name(task), self._epoch + started, duration, producing,
+            status, error,
+        )  # fmt: skip
 
-    def _window(self, record: CallRecord, position: int, metric: MetricRecord) -> Window:
-        entries = record.items if record.entries is None else record.entries.get(position, record.items)
-        if metric.series is None:
-            return Window(record.duration, entries)
-        series = self._series[metric.series]
-        samples = series.summary(record.number, record.started, record.started + record.duration)
-        if metric.edge is not None:
-            return Window(record.duration, entries, record.entered[metric.edge], record.left[metric.edge], samples)
-        entered, left = series.take_edges(record.number)
-        return Window(record.duration, entries, entered, left, samples)
-
-    def _report_untracked(self, stage: StageRecord, position: int, metric: MetricRecord) -> None:
-        if (stage.number, position) in self._untracked:
+    def _report_untracked(self, described: tuple[str, str, str, str]) -> None:
+        if described in self._untracked:
             return
-        self._untracked.add((stage.number, position))
+        self._untracked.add(described)
+        stage, measure_type, description, _ = described
         message = (
-            f"{stage.name!r} ended without entries, so {metric.measure_type} {metric.description!r} is absent: "
+            f"{stage!r} ended without entries, so its {measure_type} {description!r} is absent: "
             "call track(num_entries) of the metric inside the stage"
         )
-        data = {"type": metric.measure_type, "description": metric.description, "stage": stage.name}
+        data = {"type": measure_type, "description": description, "stage": stage}
         self._report(EventRecord(now(), "untracked", message, data))
 
     def _thread_name(self, identifier: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.clock import Clock, SystemClock, since_epoch
 from umlaut_async.collector.reading import Reader, UnreadableError
+from umlaut_async.probes import Place
 from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Sampler:
     async def _sample(self, series: Series) -> None:
         clock, interval, rate = self._clock, series.interval, series.probe.rate
         began = min(series.calls.copy().values(), default=clock.now())
-        earlier = await self._read(series, series.current_loop()) if rate else None
+        earlier = await self._tick(series) if rate else None
         earlier_at = clock.now()
         tick = idle = 0
         while True:
@@ -85,7 +86,7 @@ class Sampler:
                     break
                 series.sampled = True
                 idle = 0
-            reading = await self._read(series, series.current_loop())
+            reading = await self._tick(series)
             taken_at = clock.now()
             if reading is None:
                 earlier = None  # A gap: the next rate would cover it.
@@ -124,6 +125,12 @@ class Sampler:
         """Close the reader of a series that nothing reads at present."""
         if not series.sampled and series not in self._reading_edges and series in self._readers:
             self._readers.pop(series).close()
+
+    async def _tick(self, series: Series) -> Reading:
+        if series.probe.place is not Place.LOOP:
+            return await self._read(series, None)
+        loops = series.loops_in_use()
+        return await self._read(series, loops[-1]) if loops else None
 
     async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> Reading:
         """Take a reading; None, and one event for each series, where there is none to be had."""

@@ -74,8 +74,9 @@ class Series:
 
     def enter(self, number: int, started: int, reading: Reading) -> None:
         """Let a call begin to use the series; the collector is woken only if nothing samples it."""
-        self.calls[number] = self.windows[number] = started
+        # The loop first, so that a call that is running has one.
         self._edge(EdgeRequest(number, True), started, reading)
+        self.calls[number] = self.windows[number] = started
         if not self.sampled:
             self._link.idle.append(self)
             self._link.wake()
@@ -108,10 +109,9 @@ class Series:
         self.loops.pop(call, None)
         return self.edges.pop(EdgeRequest(call, True), None), self.edges.pop(EdgeRequest(call, False), None)
 
-    def current_loop(self) -> AbstractEventLoop | None:
-        """Return the event loop of the latest call that is still running."""
-        loops = [loop for call, loop in self.loops.copy().items() if call in self.calls]
-        return loops[-1] if loops else None
+    def loops_in_use(self) -> list[AbstractEventLoop | None]:
+        """Return the event loops of the running calls, the latest last."""
+        return [loop for call, loop in self.loops.copy().items() if call in self.calls]
 
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""

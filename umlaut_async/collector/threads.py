@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
-async def in_thread(function: Callable[[], T], name: str) -> T:
+async def in_thread(function: Callable[[], T]) -> T:
     """Return what a function returns in a thread of its own.
 
     An executor would do, but takes no work any more once the interpreter ends.
@@ -45,5 +47,5 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
         except RuntimeError:
             pass  # Nobody waits any more.
 
-    start_daemon(work, name)
+    start_daemon(work, "umlaut-helper")
     return await answer

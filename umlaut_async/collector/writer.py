@@ -12,7 +12,7 @@ from umlaut_async.errors import StoreError
 from umlaut_async.store.engine import open_store, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.location import replace
-from umlaut_async.store.models import Base, Chunk, Event, Process, Result, Run, Sample, Series, Span, key
+from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 _BATCH = 8192
 """How many records one transaction stores at the most."""
 
-_RECORDS = {
-    Span: insert_for(Span, upsert=True),
-    Result: insert_for(Result),
-    Event: insert_for(Event),
-}
+_SPANS = insert_for(Span, upsert=True)
+_RESULTS = insert_for(Result)
+_EVENTS = insert_for(Event)
 _SERIES = insert_for(Series)
 _CHUNKS = insert_for(Chunk, without_id=True)
 _SAMPLES = insert_for(Sample, without_id=True)
@@ -158,23 +156,21 @@ class Writer:
         return _Rest(self._new_series.copy(), tails, running)
 
     async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
-        rows: dict[type[Base], list[Row]] = {table: [] for table in _RECORDS}
-        for unit in units:
-            for table, row in unit.rows:
-                rows[table].append(row)
+        spans = [unit.span for unit in units if unit.span is not None]
+        results = [row for unit in units for row in unit.results]
+        events = [unit.event for unit in units if unit.event is not None]
         try:
             async with transaction(self._engine, durable=durable) as session:
                 connection = await session.connection()
                 if rest is not None:
                     # Before the records: a call of these that has ended meanwhile is among them.
-                    await _RECORDS[Span].run(connection, rest.running)
-                for table, insert in _RECORDS.items():
-                    await insert.run(connection, rows[table])
+                    await _SPANS.run(connection, rest.running)
+                await _SPANS.run(connection, spans)
+                await _RESULTS.run(connection, results)
+                await _EVENTS.run(connection, events)
                 if rest is not None:
                     await self._write_samples(session, connection, rest)
-                    await session.execute(
-                        update(Process).where(Process.id == self.process_id).values(last_seen=seen)
-                    )
+                    await session.execute(update(Process).where(Process.id == self.process_id).values(last_seen=seen))
         except BaseException:
             if rest is not None:
                 for write in rest.tails:

@@ -101,8 +101,8 @@ class Metric:
             return calls[0]
         if calls:
             raise NoRunningCallError(
-                f"track() of {self.description!r} was called outside a context of its calls, while {len(calls)} of them "
-                "run; call it inside the stage, or start the thread with contextvars.copy_context().run"
+                f"track() of {self.description!r} was called outside the context of its calls, of which {len(calls)} run "
+                "at present; call it inside the stage, or start the thread with contextvars.copy_context().run"
             )
         if stages and all(stage.measured for stage in stages):
             raise NoRunningCallError(

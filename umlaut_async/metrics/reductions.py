@@ -1,88 +1,99 @@
-"""How the value of a call is made from its window: its duration, entries, edge readings and samples."""
+"""How the value of a call is made from its duration, its entries, its edge readings and its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from umlaut_async.probes.process import MIB, IOCounters
-from umlaut_async.records import Reading
 from umlaut_async.summary import Summary, merge, summarise
 
+if TYPE_CHECKING:
+    from umlaut_async.records import Reading
 
-class Window(NamedTuple):
-    """What is known of one call and one metric."""
-
-    duration: int
-    """Nanoseconds."""
-    entries: float | None = None
-    entered: Reading = None
-    """The reading at the first edge; None if it could not be taken."""
-    left: Reading = None
-    samples: Summary | None = None
-    """The samples between the edges."""
-
-
-Outcome: TypeAlias = tuple[float, dict[str, Any] | None]
+Outcome: TypeAlias = "tuple[float, dict[str, Any] | None]"
 """A call's value in the unit of its metric, and what is kept beside it."""
 
 
-def _time(window: Window) -> Outcome:
-    return window.duration / 1e9, None
+class Reduction(Protocol):
+    """Makes the value of a call."""
+
+    def __call__(
+        self, duration: int, entries: float | None, entered: Reading, left: Reading, samples: Summary | None, /
+    ) -> Outcome | None:
+        """Return the value, or None where what it needs is missing.
+
+        Args:
+            duration: Nanoseconds.
+            entries: What was tracked, or the items that were yielded.
+            entered: The reading at the first edge; None if it could not be taken.
+            left: The reading at the last edge; likewise.
+            samples: The samples between the edges.
+        """
+        ...
 
 
-def _latency(window: Window) -> Outcome | None:
-    return (window.duration / 1e9 / window.entries, None) if window.entries else None
+def _time(duration: int, entries: object, entered: object, left: object, samples: object) -> Outcome:
+    return duration / 1e9, None
 
 
-def _throughput(window: Window) -> Outcome | None:
-    if window.entries is None or not window.duration:
+def _latency(duration: int, entries: float | None, entered: object, left: object, samples: object) -> Outcome | None:
+    return (duration / 1e9 / entries, None) if entries else None
+
+
+def _throughput(duration: int, entries: float | None, entered: object, left: object, samples: object) -> Outcome | None:
+    return None if entries is None or not duration else (entries * 1e9 / duration, None)
+
+
+def _cpu(
+    duration: int, entries: object, entered: int | None, left: int | None, samples: Summary | None
+) -> Outcome | None:
+    if entered is None or left is None or not duration:
         return None
-    return window.entries * 1e9 / window.duration, None
+    value = 100 * (left - entered) / duration
+    return value, _described(samples or Summary(1, value, value, value, value, value))
 
 
-def _cpu(window: Window) -> Outcome | None:
-    if window.entered is None or window.left is None or not window.duration:
+def _io(
+    duration: int, entries: object, entered: IOCounters | None, left: IOCounters | None, samples: Summary | None
+) -> Outcome | None:
+    if entered is None or left is None or not duration:
         return None
-    value = 100 * (window.left - window.entered) / window.duration
-    return value, _described(window.samples or summarise([value]))
+    moved = IOCounters(*(later - earlier for earlier, later in zip(entered, left, strict=True)))
+    value = (moved.read + moved.written) / MIB * 1e9 / duration
+    return value, _described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
 
 
-def _io(window: Window) -> Outcome | None:
-    if window.entered is None or window.left is None or not window.duration:
-        return None
-    moved = IOCounters(*(later - earlier for earlier, later in zip(window.entered, window.left, strict=True)))
-    value = (moved.read + moved.written) / MIB * 1e9 / window.duration
-    return value, _described(window.samples or summarise([value])) | moved._asdict()
-
-
-def _gauge(window: Window) -> Summary | None:
-    edges = [summarise([reading]) for reading in (window.entered, window.left) if reading is not None]
-    if window.entered is None:
-        return merge(window.samples, edges[0] if edges else None)
-    return merge(merge(edges[0], window.samples), edges[1] if len(edges) > 1 else None)
-
-
-def _peak(window: Window) -> Outcome | None:
-    readings = _gauge(window)
+def _peak(
+    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+) -> Outcome | None:
+    readings = _readings(entered, left, samples)
     return None if readings is None else (readings.max, _described(readings))
 
 
-def _mean(window: Window) -> Outcome | None:
-    readings = _gauge(window)
+def _mean(
+    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+) -> Outcome | None:
+    readings = _readings(entered, left, samples)
     return None if readings is None else (readings.mean, _described(readings))
 
 
-def _difference(window: Window) -> Outcome | None:
-    if window.entered is None or window.left is None:
+def _difference(
+    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+) -> Outcome | None:
+    readings = _readings(entered, left, samples)
+    if entered is None or left is None or readings is None:
         return None
-    readings = _gauge(window)
-    return window.left - window.entered, None if readings is None else _described(readings)
+    return left - entered, _described(readings)
 
 
-def _described(readings: Summary | None) -> dict[str, Any]:
-    if readings is None:
-        return {}
+def _readings(entered: float | None, left: float | None, samples: Summary | None) -> Summary | None:
+    """Summarise the readings at the edges and those between them."""
+    first = None if entered is None else summarise((entered,))
+    last = None if left is None else summarise((left,))
+    return merge(merge(first, samples), last)
+
+
+def _described(readings: Summary) -> dict[str, Any]:
     return {
         "n": readings.n,
         "min": readings.min,
@@ -95,7 +106,7 @@ def _described(readings: Summary | None) -> dict[str, Any]:
 
 NEEDS_ENTRIES = frozenset({"latency", "throughput"})
 
-REDUCTIONS: dict[str, Callable[[Window], Outcome | None]] = {
+REDUCTIONS: dict[str, Reduction] = {
     "time": _time,
     "latency": _latency,
     "throughput": _throughput,
@@ -105,4 +116,4 @@ REDUCTIONS: dict[str, Callable[[Window], Outcome | None]] = {
     "mean": _mean,
     "difference": _difference,
 }
-"""The reductions by name; each returns None where the window has not what it needs."""
+"""The reductions by name."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from umlaut_async.records import Reading
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from umlaut_async.records import Reading
 
 
 class Place(enum.Enum):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.probes.probe import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB = 2**20
 
