@@ -202,7 +202,7 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
                 end(None)
                 return
             except BaseException as error:
-                if not (_INTERRUPTS and producer.ag_running):
+                if not (_INTERRUPTS and producer.ag_running and isinstance(error, GeneratorExit)):
                     suspend(False)
                     end(error)
                     raise
@@ -234,9 +234,9 @@ def _leave(producer: AsyncGenerator[Any, Any]) -> None:
     """Do nothing about a producer that is destroyed: whatever it was to be told, it was told through the wrapper."""
 
 
-# A wrapper that is destroyed in the middle of a step has that step closed without the producer being told. Up to
-# Python 3.12 there is a way to tell it.
-_INTERRUPTS: Final = sys.version_info < (3, 13)
+# A wrapper that is destroyed in the middle of a step has that step closed without the producer being told. Python 3.11
+# has a way to tell it; releases of 3.12 closed that way.
+_INTERRUPTS: Final = sys.version_info < (3, 12)
 
 
 def _interrupt(producer: AsyncGenerator[Any, Any], error: BaseException) -> Any:
