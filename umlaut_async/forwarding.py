@@ -177,7 +177,7 @@ def wrap_async_generator(target: Target, enter: Enter) -> Target:
         watch = _Watch(call.abandon)  # noqa: F841
         held: list[Any] = []
         put, take = held.append, held.pop
-        thrown = None
+        thrown: BaseException | None = None
         resume()
         try:
             producer = target(*args, **kwargs)
