@@ -28,6 +28,10 @@ def number(value: float | None, digits: int = 3) -> str:
     """Return a number with a few significant digits: 0.0123, 12.3, 12,345."""
     if value is None:
         return MISSING
+    try:
+        value = float(value)
+    except OverflowError:  # an integer of JSON may have any length
+        return f"{'-' if value < 0 else ''}1e+{int(math.log10(abs(value)))}"
     if not math.isfinite(value):
         return str(value)
     if value == 0 or 1e-4 <= abs(value) < 1e12:
@@ -41,10 +45,12 @@ def duration(seconds: float | None) -> str:
     """Return a time in the unit that a person would use: 85 µs, 1.23 s, 2 min 5 s, 3 h 20 min."""
     if seconds is None:
         return MISSING
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
     for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
-        if abs(seconds) < 999.5 * size:
+        if seconds < 999.5 * size:
             return f"{number(seconds / size)} {unit}"
-    if abs(seconds) < 59.95 or not abs(seconds) < 1e9:
+    if seconds < 59.95 or not seconds < 1e9:
         return f"{number(seconds)} s"
     whole = round(seconds)
     if whole < 3600:

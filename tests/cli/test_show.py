@@ -1,0 +1,325 @@
+"""`umlaut show`: one run in full."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, LatencyMetric, LossTracker, Metric, TimeMetric
+from umlaut_async.cli.text import moment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Store, Umlaut, UmlautProcess
+
+
+def cells(output: str) -> list[list[str]]:
+    """Return what stands in each line, by columns."""
+    lines = [line.strip() for line in output.splitlines()]
+    return [re.split(r"\s{2,}", line) for line in lines if line and not line.startswith("─")]
+
+
+@pytest.fixture
+def a_run(store: Store) -> None:
+    """Store a run with a bit of everything."""
+    load = [span("load", kind="async generator", producing=SECOND), span("load", kind="async generator")]
+    train = [span("train"), span("train", status="error", error="ValueError: no"), span("train", status="cancelled")]
+    still = span("serve", duration=None, status="running")
+    store(
+        run(),
+        process(),
+        *load,
+        *train,
+        still,
+        result("time", "sec", 2, span=load[0].id),
+        result("time", "sec", 2, span=load[1].id),
+        result("throughput", "Entries/second", 100, span=load[0].id),
+        result("throughput", "Entries/second", 300, span=load[1].id),
+        result("cpu", "%", 50, {"n": 1}, span=train[0].id),
+        result("cpu", "%", 100, {"n": 1}, span=train[1].id),
+        result("memory", "MiB", 100, {"n": 1}, span=train[0].id),
+        result("memory", "MiB", 1843.2, {"n": 1}, span=train[1].id),
+        result("queue", "items", 3, span=train[0].id),
+        result("loss", "loss", data=[0.9, 0.3, 0.5]),
+        result("accuracy", "%", 93.25, method="validate"),
+        event("missed-ticks", "3 ticks were missed"),
+        event("missed-ticks", "3 ticks were missed"),
+        event("unreadable", "the metric 'power' could not be read"),
+    )
+
+
+@pytest.mark.usefixtures("a_run")
+def test_a_run_in_full(umlaut: Umlaut, database: Path) -> None:
+    shown = umlaut("show", database)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    missing = "–"  # noqa: RUF001
+    heading, about, *rest = cells(shown.stdout)
+    assert heading == [f"train.py aaaaaaaa · ok · {moment(BEGAN)} · 1 min 30 s"]
+    assert about == ["about it · gpu, night"]
+    assert rest[:4] == [
+        ["stage", "kind", "calls", "time", "per call", "entries/s", "CPU", "memory", "status", "other means"],
+        ["load", "async generator", "2", "4 s", "2 s", "200", missing, missing, "ok"],
+        [
+            "train", "coroutine", "3", "6 s", "2 s", missing, "75 %", "1,843 MiB",
+            "1 cancelled, 1 error, 1 ok", "queue 3 items",
+        ],
+        ["serve", "coroutine", "1", missing, missing, missing, missing, missing, "running"],
+    ]  # fmt: skip
+    assert rest[4:7] == [
+        ["tracked", "type", "value", "method"],
+        ["the loss", "loss", "0.9 → 0.5 in 3 values, least 0.3"],
+        ["the accuracy", "accuracy", "93.2 %", "validate"],
+    ]
+    assert [line[1:] for line in rest[7:]] == [
+        ["count", "event", "what happened"],
+        ["2", "missed-ticks", "3 ticks were missed"],
+        ["1", "unreadable", "the metric 'power' could not be read"],
+    ]
+
+
+@pytest.mark.usefixtures("a_run")
+def test_json(umlaut: Umlaut, database: Path) -> None:
+    shown = umlaut("show", "--json", database)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    document = json.loads(shown.stdout)
+    assert list(document) == ["schema", "run", "stages", "trackers", "events"]
+    assert document["schema"] == 1
+    assert document["run"] == {
+        "uuid": "aaaaaaaa-1111",
+        "name": "train.py",
+        "description": "about it",
+        "tags": ["gpu", "night"],
+        "started": BEGAN,
+        "ended": BEGAN + 90 * SECOND,
+        "status": "ok",
+        "environment": {"python": "3.11"},
+        "collector": {"mode": "thread", "recorded": 3, "stored": 3, "dropped": {}},
+    }
+    load, train, serve = document["stages"]
+    assert load == {
+        "name": "load",
+        "kind": "async generator",
+        "calls": 2,
+        "status": "ok",
+        "metrics": {
+            "throughput": {
+                "unit": "Entries/second", "n": 2, "mean": 200, "min": 100, "max": 300, "provenance": "measured",
+            },
+            "time": {"unit": "sec", "n": 2, "mean": 2, "min": 2, "max": 2, "provenance": "measured"},
+        },
+    }  # fmt: skip
+    assert (train["calls"], train["status"], set(train["metrics"])) == (3, "error", {"cpu", "memory", "queue"})
+    assert (serve["calls"], serve["status"], serve["metrics"]) == (1, "running", {})
+    loss, accuracy = document["trackers"]
+    assert {name: value for name, value in loss.items() if name != "recorded"} == {
+        "method": "",
+        "type": "loss",
+        "description": "the loss",
+        "unit": "loss",
+        "value": None,
+        "data": [0.9, 0.3, 0.5],
+    }
+    assert (accuracy["value"], accuracy["data"], accuracy["method"]) == (93.25, None, "validate")
+    assert [(found["kind"], found["count"]) for found in document["events"]] == [("missed-ticks", 2), ("unreadable", 1)]
+
+
+def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlaut, database: Path) -> None:
+    call = span("train")
+    store(run(), process(), call, result("cpu", "%", span=call.id, provenance="unavailable"))
+    (stage,) = [line for line in cells(umlaut("show", database).stdout) if line[0] == "train"]
+    assert stage[6] == "unavailable"
+    (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
+    assert stage["metrics"]["cpu"] == {
+        "unit": "%", "n": 0, "mean": None, "min": None, "max": None, "provenance": "unavailable",
+    }  # fmt: skip
+
+
+def test_which_run(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(run("aaaa-1"), run("aabb-2", started=BEGAN + 1), run("%b-3", started=BEGAN - 1))
+
+    def chosen(*selector: str) -> str:
+        shown = umlaut("show", "--json", database, *selector)
+        return json.loads(shown.stdout)["run"]["uuid"] if shown.exit_code == 0 else shown.stderr
+
+    assert chosen() == "aabb-2"
+    assert chosen("aaaa") == "aaaa-1"
+    assert chosen("aabb-2") == "aabb-2"
+    assert chosen("%") == "%b-3"
+    for wrong in ("aa", "cc", "_", "x\x1b[31m\nx"):
+        shown = umlaut("show", database, wrong)
+        assert (shown.exit_code, shown.stdout) == (1, "")
+        assert shown.stderr.startswith("umlaut: ")
+        assert shown.stderr.count("\n") == 1
+        assert "\x1b" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (result("loss", "loss", data=[0.5]), "0.5, least 0.5"),
+        (result("loss", "loss", data=[]), "[]"),
+        (result("loss", "loss", data=["NaN", 0.5]), "nan → 0.5"),
+        (result("loss", "loss", data={"not": "a list"}), '{"not": "a list"}'),
+        (result("loss", "loss", data=[10**400]), "1e+400"),
+        (result("tta", "accuracy", data=[0.5, 0.9, 0.8]), "0.5 → 0.8 in 3 values, best 0.9"),
+        (result("timed tta", "time for target accuracy", 61.2), "1 min 1 s"),
+        (
+            result("timed tta", "time for target accuracy", data={"target": 0.9, "reached": False, "best": 0.8}),
+            "0.9 was not reached, best was 0.8",
+        ),
+        (result("timed tta", "", data={"target": 0.9, "reached": False, "best": None}), "0.9 was not reached"),
+        (
+            result("confusion-matrix", data={"matrix": [[8, 1], [1, 10]], "labels": ["a", "b"]}),
+            "2 × 2, 90 % on the diagonal",  # noqa: RUF001
+        ),
+        (result("confusion-matrix", data={"matrix": [[0]], "labels": ["a"]}), "1 × 1, empty"),  # noqa: RUF001
+        (result("confusion-matrix", data={"matrix": [[1, 2], [3]]}), '{"matrix": [[1, 2], [3]]}'),
+        (
+            result(
+                "hyperparameters",
+                data={
+                    "hyperparameters": ["lr", "optimiser"],
+                    "target": "loss",
+                    "low_means_good": True,
+                    "measurements": [
+                        {"lr": 0.1, "optimiser": "adam", "loss": 0.5},
+                        {"lr": 0.01, "optimiser": "sgd", "loss": 0.25},
+                    ],
+                },
+            ),
+            "2 measurements, best loss 0.25 with lr=0.01, optimiser=sgd",
+        ),
+        (
+            result(
+                "hyperparameters",
+                data={
+                    "hyperparameters": ["lr"],
+                    "target": "accuracy",
+                    "low_means_good": False,
+                    "measurements": [{"lr": 0.1, "accuracy": 0.9}, {"lr": 0.01, "accuracy": 0.8}],
+                },
+            ),
+            "2 measurements, best accuracy 0.9 with lr=0.1",
+        ),
+        (result("hyperparameters", data={"target": "loss", "measurements": []}), "0 measurements"),
+        (result("hyperparameters", data={"target": "loss", "measurements": ["?"]}), "1 measurement"),
+        (result("note", "", data="a text"), '"a text"'),
+        (result("size", "MiB", 12.345), "12.3 MiB"),
+        (result("nothing", ""), "null"),
+    ],
+)
+def test_tracked_values(store: Store, umlaut: Umlaut, database: Path, row: object, shown: str) -> None:
+    store(run(), process(), row)  # type: ignore[arg-type]
+    output = umlaut("show", database)
+    assert output.exit_code == 0, output.stderr
+    assert shown in output.stdout
+
+
+HOSTILE = [
+    "\x1b[2J\x1b[31mred",
+    "\x9b31mred",
+    "\x1b]0;new title\x07",
+    "\x1b]8;;https://evil\x1b\\text\x1b]8;;\x1b\\",
+    "[bold red]markup[/bold red] [/] [link=https://evil]x[/link]",
+    ":skull: [:",
+    "line\nbreak\r\x08",
+    "\u202eright to left",
+    "'; drop table run; --",
+    "%s {0} {name!r}",
+    "x" * 1_000_000,
+    "\x00nul",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_stored_text_commands_the_terminal(store: Store, umlaut: Umlaut, database: Path, text: str) -> None:
+    call = span(text, kind=text, status=text, error=text)
+    store(
+        run(text, name=text, description=text, tags=[text], status=text, environment={text: text}, collector={text: 1}),
+        process(text),
+        call,
+        result(text, text, 1, {text: text}, span=call.id, method=text, description=text, provenance=text),
+        result(text, text, 1, method=text, description=text),
+        result(text, text, None, {text: [text]}, method=text, description=text),
+        result("hyperparameters", text, None, {"target": text, "measurements": [{text: 1, "a": text}]}),
+        event(text, text, data={text: text}),
+    )
+    for arguments in (["runs", database], ["show", database], ["show", database, text]):
+        plain = umlaut(*arguments)
+        assert plain.exit_code == 0, plain.stderr
+        coloured = umlaut(*arguments, FORCE_COLOR="1", TERM="xterm")
+        # What remains are the colours that rich sets itself.
+        for output in (plain.stdout, re.sub(r"\x1b\[[0-9;]*m", "", coloured.stdout)):
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", output)
+            assert len(output) < 50_000
+        if "markup" in text:
+            assert "[bold red]markup[/bold red] [/] [link=https://evil]x[/link]" in plain.stdout
+        if "skull" in text:
+            assert ":skull: [:" in plain.stdout
+    document = json.loads(umlaut("show", "--json", database).stdout)
+    assert document["run"]["name"] == document["stages"][0]["name"] == document["events"][0]["message"] == text
+
+
+def test_a_recorded_run(umlaut_process: UmlautProcess, database: Path) -> None:
+    class Broken(Metric):
+        measure_type = "power"
+        unit = "Watt"
+
+        def read(self) -> float:
+            raise OSError("no sensor")
+
+    async def record() -> None:
+        async with Benchmark(database, "a real run", name="pipeline", tags=["nightly"]) as bm:
+
+            @BenchmarkSupervisor([TimeMetric("time"), CPUMetric("cpu"), LatencyMetric("latency"), Broken("power")], bm)
+            async def load() -> None:
+                await asyncio.sleep(0.05)
+
+            await asyncio.gather(load(), load())
+            LossTracker(bm).track([0.5, 0.25], "training loss")
+
+    asyncio.run(record())
+    listed = umlaut_process("runs", database)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert re.search(r"pipeline +a real run .* ok +nightly", listed.stdout)
+    shown = umlaut_process("show", database)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert re.search(r"^load +coroutine +2 +\d+ ms .* % .* ok", shown.stdout, re.MULTILINE)
+    assert "0.5 → 0.25 in 2 values, least 0.25" in shown.stdout
+    assert "no sensor" in shown.stdout
+    assert "track(" in shown.stdout
+    document = json.loads(umlaut_process("show", "--json", database).stdout)
+    (stage,) = document["stages"]
+    assert (stage["name"], stage["kind"], stage["calls"], stage["status"]) == ("load", "coroutine", 2, "ok")
+    assert stage["metrics"]["time"]["n"] == 2
+    assert stage["metrics"]["time"]["mean"] >= 0.05
+    assert {found["kind"] for found in document["events"]} >= {"unreadable", "untracked"}
+    assert document["run"]["collector"]["recorded"] == document["run"]["collector"]["stored"] == 3
+
+
+def test_a_run_that_is_being_written(umlaut_process: UmlautProcess, database: Path) -> None:
+    async def record() -> None:
+        async with Benchmark(database) as bm:
+            started = asyncio.Event()
+
+            @BenchmarkSupervisor([TimeMetric("time")], bm)
+            async def serve() -> None:
+                started.set()
+                await asyncio.sleep(60)
+
+            serving = asyncio.create_task(serve())
+            await started.wait()
+            await bm.flush()
+            shown = await asyncio.to_thread(umlaut_process, "show", database)
+            serving.cancel()
+            assert (shown.returncode, shown.stderr) == (0, "")
+            assert re.search(r"^serve +coroutine +1 .* running", shown.stdout, re.MULTILINE)
+
+    asyncio.run(record())
