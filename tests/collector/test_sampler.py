@@ -1,0 +1,215 @@
+"""The sampling tasks on a clock of the test's own: ticks, stalls, gaps, lingering and shared edges."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from umlaut_async.clock import since_epoch
+from umlaut_async.collector.link import Link
+from umlaut_async.collector.sampler import Sampler
+from umlaut_async.collector.series import Series
+from umlaut_async.probes import Place, Probe
+from umlaut_async.records import EventRecord
+
+MS = 1_000_000
+
+
+class ManualClock:
+    """A clock that stands until the test moves it."""
+
+    def __init__(self) -> None:
+        self.time = 1_000 * MS
+        self._order = itertools.count()
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        return self.time
+
+    async def sleep_until(self, moment: int) -> None:
+        if moment > self.time:
+            woken = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._sleepers, (moment, next(self._order), woken))
+            await woken
+
+    async def advance(self, by: int) -> None:
+        """Move on, waking every sleeper at its moment."""
+        await self._settle()
+        end = self.time + by
+        while self._sleepers and self._sleepers[0][0] <= end:
+            moment, _, woken = heapq.heappop(self._sleepers)
+            self.time = max(self.time, moment)
+            if not woken.done():
+                woken.set_result(None)
+            await self._settle()
+        self.time = end
+
+    async def stall(self, by: int) -> None:
+        """Move on without waking anybody on the way, as a blocked process does."""
+        await self._settle()
+        self.time += by
+        await self.advance(0)
+
+    async def _settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+class Bench:
+    """A sampler on a manual clock, with one series."""
+
+    def __init__(self, read: Callable[[], Any], **probe: Any) -> None:
+        self.clock = ManualClock()
+        self.events: list[EventRecord] = []
+        self.sampler = Sampler(self.events.append, self.clock)
+        self.series = Series(Link(), 1, "kind", "unit", Probe("key", read, "test", **probe), 100 * MS)
+
+    def enter(self, number: int, reading: Any = None) -> None:
+        self.series.enter(number, self.clock.now(), reading)
+        self.sampler.start(self.series)
+        self.sampler.take_edges(self.series)
+
+    def leave(self, number: int, reading: Any = None) -> None:
+        self.series.leave(number, self.clock.now(), reading)
+        self.sampler.take_edges(self.series)
+
+    def times(self) -> list[int]:
+        """The times of the samples in milliseconds after the clock's start."""
+        return [round((t - since_epoch(1_000 * MS)) / MS) for t in self.series.log.times]
+
+
+async def test_ticks_are_multiples_of_the_interval_from_the_start_of_the_first_call() -> None:
+    bench = Bench(lambda: 5.0)
+    await bench.clock.advance(33 * MS)
+    bench.enter(1)
+    await bench.clock.advance(350 * MS)
+    assert bench.times() == [133, 233, 333]
+    assert bench.series.missed == 0
+    await bench.sampler.close()
+
+
+async def test_a_stall_costs_the_ticks_that_it_covered_and_shifts_none() -> None:
+    bench = Bench(lambda: 5.0)
+    bench.enter(1)
+    await bench.clock.advance(100 * MS)
+    await bench.clock.stall(430 * MS)
+    await bench.clock.advance(170 * MS)
+    # Due at 200, 300, 400 and 500 during the stall: one late sample, three missed, then on time again.
+    assert bench.times() == [100, 530, 600, 700]
+    assert bench.series.missed == 3
+    await bench.sampler.close()
+
+
+async def test_a_rate_uses_the_time_that_really_passed() -> None:
+    total = itertools.count(0, 1000)
+    bench = Bench(lambda: next(total), rate=lambda earlier, later, elapsed: (later - earlier) * MS / elapsed)
+    bench.enter(1)
+    await bench.clock.advance(100 * MS)
+    await bench.clock.stall(400 * MS)
+    assert list(bench.series.log.values) == [10.0, 2.5]
+    await bench.sampler.close()
+
+
+async def test_the_task_lingers_two_ticks_after_the_last_call() -> None:
+    bench = Bench(lambda: 5.0)
+    bench.enter(1)
+    await bench.clock.advance(100 * MS)
+    bench.leave(1)
+    await bench.clock.advance(200 * MS)
+    assert bench.series.sampled
+    await bench.clock.advance(100 * MS)
+    assert not bench.series.sampled
+    await bench.clock.advance(1_000 * MS)
+    assert bench.times() == [100, 200, 300]
+    bench.enter(2)
+    await bench.clock.advance(100 * MS)
+    assert bench.times()[3:] == [1_500]
+    await bench.sampler.close()
+
+
+async def test_a_call_that_comes_while_the_task_ends_is_sampled() -> None:
+    bench = Bench(lambda: 5.0)
+    bench.enter(1)
+    bench.leave(1)
+    await bench.clock.advance(250 * MS)
+    bench.enter(2)
+    await bench.clock.advance(250 * MS)
+    assert bench.series.sampled
+    assert bench.times() == [100, 200, 300, 400, 500]
+    await bench.sampler.close()
+
+
+@pytest.mark.parametrize("place", [Place.CALLER, Place.THREAD])
+async def test_a_failing_read_is_a_gap_and_one_event(place: Place) -> None:
+    reads = itertools.count()
+
+    def read() -> float:
+        if next(reads) in (1, 2):
+            raise OSError("sensor is away")
+        return 5.0
+
+    bench = Bench(read, place=place)
+    bench.series.calls[1] = bench.clock.now()
+    bench.sampler.start(bench.series)
+    for _ in range(5):
+        await bench.clock.advance(100 * MS)
+        await asyncio.sleep(0.02)
+    assert bench.times() == [100, 400, 500]
+    assert [event.kind for event in bench.events] == ["unreadable"]
+    assert "sensor is away" in bench.events[0].message
+    await bench.sampler.close()
+
+
+async def test_a_rate_does_not_span_a_gap() -> None:
+    readings = iter([0, 100, None, 900, 1000])
+
+    def read() -> int:
+        value = next(readings)
+        if value is None:
+            raise OSError("gone")
+        return value
+
+    bench = Bench(read, rate=lambda earlier, later, elapsed: (later - earlier) * 1.0)
+    bench.enter(1)
+    await bench.clock.advance(400 * MS)
+    assert list(bench.series.log.values) == [100.0, 100.0]
+    await bench.sampler.close()
+
+
+async def test_edges_that_are_requested_together_share_one_reading() -> None:
+    reads: list[int] = []
+
+    def read() -> float:
+        reads.append(1)
+        return 7.0
+
+    bench = Bench(read, place=Place.THREAD)
+    for number in range(1000):
+        bench.series.enter(number, bench.clock.now(), None)
+    bench.sampler.take_edges(bench.series)
+    await asyncio.wait_for(bench.sampler.edge_taken.wait(), 5)
+    assert len(reads) == 1
+    for number in range(1000):
+        bench.series.leave(number, bench.clock.now(), None)
+        assert bench.series.awaits_edges(number)
+    bench.sampler.edge_taken.clear()
+    bench.sampler.take_edges(bench.series)
+    await asyncio.wait_for(bench.sampler.edge_taken.wait(), 5)
+    assert len(reads) == 2
+    assert all(not bench.series.awaits_edges(number) for number in range(1000))
+    assert bench.series.take_edges(3) == (7.0, 7.0)
+    await bench.sampler.close()
+
+
+async def test_edge_readings_of_a_gauge_are_samples_at_most_once_in_a_tenth_of_the_interval() -> None:
+    bench = Bench(lambda: 5.0)
+    for number in range(100):
+        bench.series.enter(number, bench.clock.now(), float(number))
+        bench.clock.time += MS
+    bench.series.take_edge_samples()
+    assert bench.times() == list(range(0, 100, 10))
