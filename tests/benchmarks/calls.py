@@ -143,22 +143,23 @@ def concurrent() -> Figures:
     async def at_once(stage: Callable[[], Awaitable[object]]) -> None:
         await asyncio.gather(*(stage() for _ in range(CONCURRENT)))
 
+    async def one_by_one(stage: Callable[[], Awaitable[object]]) -> None:
+        await repeat(stage, CONCURRENT)
+
     async def measure() -> Figures:
         figures = Figures([], [])
         with benchmark() as bm:
             async with bm:
                 supervised = BenchmarkSupervisor([TimeMetric("time")], bm)(suspending)
+
+                async def added(way: Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]) -> float:
+                    with_us = await timed_await(lambda: way(supervised))
+                    await bm.flush()
+                    return (with_us - await timed_await(lambda: way(bare))) / CONCURRENT
+
                 for _ in range(ROUNDS):
-                    added = []
-                    for way in (at_once, lambda stage: repeat(stage, CONCURRENT)):
-                        with_us, without = (
-                            await timed_await(lambda stage=stage, way=way: way(stage))  # type: ignore[misc]
-                            for stage in (supervised, bare)
-                        )
-                        added.append((with_us - without) / CONCURRENT)
-                        await bm.flush()
-                    figures.ours.append(added[0])
-                    figures.peer.append(added[1])
+                    figures.ours.append(await added(at_once))
+                    figures.peer.append(await added(one_by_one))
         return figures
 
     return asyncio.run(measure())

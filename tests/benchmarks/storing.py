@@ -25,8 +25,8 @@ INTERVAL = 1_000_000
 
 async def through_the_writer(path: Path) -> float:
     """Return how many samples the writer stores in a second, a batch for each transaction."""
-    run: dict[str, Any] = dict.fromkeys(("uuid", "description", "name", "status"), "")
-    run |= dict.fromkeys(("tags", "environment", "collector", "ended")) | {"started": 0, "tags": []}
+    run: dict[str, Any] = {"uuid": "", "description": "", "name": "", "tags": [], "started": 0, "status": "running"}
+    run |= {"environment": {}, "collector": {}}
     process: dict[str, Any] = {"host": "", "pid": 1, "started": 0, "last_seen": 0}
     writer = await open_writer(
         resolve(path), replacing=False, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
