@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
-import weakref
 from typing import TYPE_CHECKING, Self
 
 from umlaut_async.clock import now
@@ -19,22 +17,22 @@ from umlaut_async.errors import (
     ClosedError,
     ReadOnlyError,
     StoreError,
-    StoreTimeoutError,
 )
 from umlaut_async.records import Ending, ValueRecord
+from umlaut_async.sessions import Sessions
 from umlaut_async.store import values
 from umlaut_async.store.location import look, resolve
+from umlaut_async.waiting import wait_for_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from umlaut_async.waiting import Answer
 
 _logger = logging.getLogger("umlaut_async")
-
-_DEADLINE = 35.0
-"""How many seconds `open`, `flush` and `close` wait; the writer itself waits 30 for a locked database."""
 
 
 class Benchmark:
@@ -99,9 +97,7 @@ class Benchmark:
         self._recorders: dict[str, Recorder] = {}
         self._closed = False
         self._warned = False
-        self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncSession]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._sessions = Sessions(self._location)
 
     @property
     def session(self) -> AsyncSession:
@@ -112,15 +108,7 @@ class Benchmark:
         Raises:
             RuntimeError: No event loop is running.
         """
-        loop = asyncio.get_running_loop()
-        if loop not in self._sessions:
-            from sqlalchemy.ext.asyncio import AsyncSession
-
-            from umlaut_async.store.engine import reader_engine
-
-            engine = reader_engine(self._location)
-            self._sessions[loop] = engine, AsyncSession(engine, expire_on_commit=False)
-        return self._sessions[loop][1]
+        return self._sessions.current()
 
     @property
     def accounting(self) -> Accounting:
@@ -144,7 +132,7 @@ class Benchmark:
 
             self.uuid = str(uuid.uuid4())
             self._closed = self._warned = False
-        await self._request(self._begin(implied=False).flush)
+        await wait_for_answer(self._begin(implied=False).flush)
         return self
 
     async def flush(self) -> None:
@@ -155,7 +143,7 @@ class Benchmark:
         """
         recorder = self._recorders.get(self.uuid)
         if recorder is not None and not self._closed and not recorder.inherited:
-            await self._request(recorder.flush)
+            await wait_for_answer(recorder.flush)
 
     async def close(self) -> None:
         """Flush, and end the run; once is enough, more is harmless.
@@ -166,7 +154,7 @@ class Benchmark:
         try:
             await self._end(Ending("ok", "closed"))
         finally:
-            await self._end_session()
+            await self._sessions.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -182,7 +170,7 @@ class Benchmark:
         except StoreError as failure:
             _logger.error("the run could not be stored to its end: %s", failure)
         finally:
-            await self._end_session()
+            await self._sessions.close()
 
     def log(self, description: str, measure_type: str, value: object, unit: str = "", method_name: str = "") -> None:
         """Record one value, without waiting.
@@ -281,42 +269,11 @@ class Benchmark:
         if recorder is None or self._closed or recorder.inherited:
             return
 
-        def end(answer: Callable[[StoreError | None], None]) -> None:
+        def end(answer: Answer) -> None:
             recorder.end(answer, ending)
             self._closed = True
 
-        await self._request(end)
-
-    async def _end_session(self) -> None:
-        held = self._sessions.pop(asyncio.get_running_loop(), None)
-        if held is not None:
-            engine, session = held
-            await session.close()
-            await engine.dispose()
-
-    async def _request(self, request: Callable[[Callable[[StoreError | None], None]], None]) -> None:
-        """Place a request and wait for its answer, which comes from another thread."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[StoreError | None] = loop.create_future()
-
-        def settle(error: StoreError | None) -> None:
-            if not answered.done():
-                answered.set_result(error)
-
-        def answer(error: StoreError | None) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, error)
-            except RuntimeError:
-                pass  # The loop was closed, so nobody waits any more.
-
-        request(answer)
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                error = await answered
-        except TimeoutError:
-            raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; the disk may hang") from None
-        if error is not None:
-            raise type(error)(str(error)) from error
+        await wait_for_answer(end)
 
 
 def _script() -> str:

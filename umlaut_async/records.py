@@ -42,7 +42,7 @@ class CallRecord(NamedTuple):
     stage: int
     number: int
     parent: int | None
-    task: str | int | None
+    task: str | int
     """The name of the asyncio task, or the identifier of the thread."""
     started: int
     duration: int

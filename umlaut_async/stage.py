@@ -86,7 +86,7 @@ class Stage:
             probe = metric.probe()
             series = edge = None
             if probe is not None and metric.interval is not None:
-                series = link.series_of(metric.measure_type, metric.unit, probe, metric.interval)
+                series = link.series_of(metric, probe, metric.interval)
                 if probe.place is Place.CALLER:
                     edge = edges.setdefault(probe.key, len(readers))
                     if edge == len(readers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -11,6 +10,7 @@ from umlaut_async.calls import Call, checked_entries, current_call
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError
 from umlaut_async.metrics import Metric
 from umlaut_async.stage import Stage
+from umlaut_async.switch import disabled
 from umlaut_async.wrapping import iterate, wrap
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BenchmarkSupervisor:
         Raises:
             ArgumentTypeError: It is no callable that can be supervised, such as a class or a property.
         """
-        return target if _disabled() else wrap(target, self._enter_of)
+        return target if disabled() else wrap(target, self._enter_of)
 
     @overload
     def iterate(self, loader: Iterable[T], name: str | None = None) -> Iteration[T]: ...
@@ -96,7 +96,7 @@ class BenchmarkSupervisor:
             loader: A sync or an async iterable, such as a PyTorch `DataLoader`.
             name: The name of the stage; by default that of the supervisor, else the type of the loader.
         """
-        if _disabled():
+        if disabled():
             return loader
         return iterate(loader, lambda kind, default: self._stage(kind, name or self.name or default).enter)
 
@@ -125,7 +125,7 @@ class BenchmarkSupervisor:
             )
         if kind not in self._block_stages:
             self._block_stages[kind] = self._stage(kind, self.name)
-        call = None if _disabled() else self._block_stages[kind].enter()
+        call = None if disabled() else self._block_stages[kind].enter()
         self._blocks.setdefault(frame, []).append(call)
         return call or _UnmeasuredBlock()
 
@@ -189,7 +189,3 @@ def _checked_metrics(metrics: object) -> tuple[Metric, ...]:
     if not checked:
         raise ArgumentError("metrics must not be empty; pass at least one, such as TimeMetric(...)")
     return checked
-
-
-def _disabled() -> bool:
-    return os.environ.get("UMLAUT_DISABLED", "") not in ("", "0")

@@ -83,9 +83,13 @@ class Collector:
                 await self._pause()
                 ended = await self._round()
         finally:
-            await self._sampler.close()
-            if self._writer is not None:
-                await self._writer.close()
+            await self._end()
+
+    async def _end(self) -> None:
+        self._link.close(StoreError("the run has ended"))
+        await self._sampler.close()
+        if self._writer is not None:
+            await self._writer.close()
 
     def _woken(self) -> None:
         while self._link.idle:
@@ -131,7 +135,8 @@ class Collector:
             requests += await self._take()
         error = self._failure or await self._store(open_calls, bool(requests), ending)
         if ending is not None:
-            self._link.close(StoreError("the run has ended"))
+            # Before the answer: whoever waits for the end may copy the file at once.
+            await self._end()
         for request in requests:
             request.answer(error)
         return ending is not None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.calls import Call
     from umlaut_async.errors import StoreError
+    from umlaut_async.metrics import Metric
     from umlaut_async.probes import Probe
 
 _logger = logging.getLogger("umlaut_async")
@@ -58,13 +59,14 @@ class Link:
         self._waking = False
         self._closed: StoreError | None = None
 
-    def series_of(self, measure_type: str, unit: str, probe: Probe, interval: float) -> Series:
-        """Return the one series of a probe at an interval in seconds."""
-        source = (measure_type, probe.key, interval)
+    def series_of(self, metric: Metric, probe: Probe, interval: float) -> Series:
+        """Return the one series of a probe at an interval in seconds, described by the first metric that wants it."""
+        source = (metric.measure_type, probe.key, interval)
         series = self._series_by_source.get(source)
         if series is None:
             number = next(self._series_numbers)
-            new = Series(self, number, measure_type, unit, probe, round(interval * 1e9))
+            described = (metric.measure_type, metric.unit, metric.description)
+            new = Series(self, number, *described, probe, round(interval * 1e9))
             # Another thread may have been first; then its series counts.
             series = self._series_by_source.setdefault(source, new)
             self.series[series.number] = series

@@ -112,7 +112,8 @@ class _ReadingThread:
             try:
                 value = self._read()
             except BaseException as raised:
-                error = raised if isinstance(raised, Exception) else UnreadableError(f"read() raised {raised!r}")
+                # Not the error itself: a StopIteration, for one, cannot be the exception of a future.
+                error = UnreadableError(f"read() raised {_describe(raised)}")
             try:
                 answer.get_loop().call_soon_threadsafe(self._settle, answer, value, error)
             except RuntimeError:
@@ -139,7 +140,7 @@ def _number(value: Any) -> float:
     return value
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:

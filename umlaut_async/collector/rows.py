@@ -121,19 +121,9 @@ class Rows:
                 outcome = reduce(duration, tracked, first, last, samples)
             if outcome is not None:
                 value, data = outcome
-                results.append(
-                    (
-                        next(self._result_ids),
-                        self._process_id,
-                        span[0],
-                        *described,
-                        value,
-                        None if data is None else _encode(data).decode(),
-                        series_id,
-                        "measured",
-                        ended,
-                    )  # fmt: skip
-                )
+                text = None if data is None else _encode(data).decode()
+                head = (next(self._result_ids), self._process_id, span[0], *described)
+                results.append((*head, value, text, series_id, "measured", ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
         return Unit(span, results)

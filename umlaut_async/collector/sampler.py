@@ -142,14 +142,9 @@ class Sampler:
         except UnreadableError as error:
             if series not in self._unreadable:
                 self._unreadable.add(series)
-                message = f"the metric {series.measure_type!r} could not be read: {error}"
+                named = f"{series.measure_type!r} ({series.description})"
+                message = f"the metric {named} could not be read: {error}"
                 _logger.warning("%s; its values are absent where this happens", message)
-                self._report(
-                    EventRecord(
-                        self._clock.now(),
-                        "unreadable",
-                        message,
-                        {"type": series.measure_type, "reason": str(error)},
-                    )
-                )
+                data = {"type": series.measure_type, "description": series.description, "reason": str(error)}
+                self._report(EventRecord(self._clock.now(), "unreadable", message, data))
             return None

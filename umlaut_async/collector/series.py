@@ -34,6 +34,7 @@ class Series:
         number: The number of the series in its process.
         measure_type: The type of its samples.
         unit: The unit of its samples.
+        description: What they are, in the words of the user.
         probe: What is read.
         interval: Nanoseconds between two ticks.
     """
@@ -44,12 +45,14 @@ class Series:
         number: int,
         measure_type: str,
         unit: str,
+        description: str,
         probe: Probe,
         interval: int,
     ) -> None:
         self.number = number
         self.measure_type = measure_type
         self.unit = unit
+        self.description = description
         self.probe = probe
         self.interval = interval
         self.log = SampleLog(rate=probe.rate is not None)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from umlaut_async.calls import Call, checked_entries, innermost
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.probes import Place, Probe
+from umlaut_async.switch import disabled
 
 _SHORTEST_INTERVAL = 0.001
 
@@ -101,10 +102,10 @@ class Metric:
             return calls[0]
         if calls:
             raise NoRunningCallError(
-                f"track() of {self.description!r} was called outside the context of its calls, of which {len(calls)} run "
+                f"track() of {self.description!r} was called outside the context of its calls, and {len(calls)} run "
                 "at present; call it inside the stage, or start the thread with contextvars.copy_context().run"
             )
-        if stages and all(stage.measured for stage in stages):
+        if not disabled() and all(stage.measured for stage in stages):
             raise NoRunningCallError(
                 f"track() of {self.description!r} was called while no stage with this metric runs; call it inside one"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from numbers import Real
@@ -71,6 +70,8 @@ def encode(value: Any) -> str:
         ArgumentError: A number is too long.
         ArgumentTypeError: There is no JSON form of it.
     """
+    import json
+
     try:
         return json.dumps(plain(value), separators=(",", ":"))
     except ValueError as error:
@@ -104,6 +105,8 @@ def decode(text: str) -> Any:
     Raises:
         CorruptStoreError: `encode` did not write it.
     """
+    import json
+
     try:
         return _named_as_floats(json.loads(text))
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,10 @@
+"""The switch that turns all measuring off."""
+
+from __future__ import annotations
+
+import os
+
+
+def disabled() -> bool:
+    """Return whether `UMLAUT_DISABLED` in the environment says that nothing is to be measured."""
+    return os.environ.get("UMLAUT_DISABLED", "") not in ("", "0")

@@ -1,0 +1,49 @@
+"""Wait in an event loop for the answer of a collector, which runs in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeAlias
+
+from umlaut_async.errors import StoreError, StoreTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Answer: TypeAlias = Callable[[StoreError | None], None]
+
+_DEADLINE = 35.0
+"""Seconds; the writer itself waits 30 for a locked database."""
+
+
+async def wait_for_answer(request: Callable[[Answer], None]) -> None:
+    """Place a request, and return when its answer has come.
+
+    Args:
+        request: Takes what is to be called, once and in any thread, with the error or None.
+
+    Raises:
+        StoreError: The answer is an error, or none came within the deadline.
+    """
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[StoreError | None] = loop.create_future()
+
+    def settle(error: StoreError | None) -> None:
+        if not answered.done():
+            answered.set_result(error)
+
+    def answer(error: StoreError | None) -> None:
+        try:
+            loop.call_soon_threadsafe(settle, error)
+        except RuntimeError:
+            pass  # The loop was closed, so nobody waits any more.
+
+    request(answer)
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            error = await answered
+    except TimeoutError:
+        raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?") from None
+    if error is not None:
+        # One error may be the answer to many: each of them gets a traceback of its own.
+        raise type(error)(str(error)) from error
