@@ -67,6 +67,17 @@ def calls_of(database: Path, name: str | None = None) -> list[Row]:
     return [call | {"results": results[call["id"]]} for call in calls if name in (None, call["name"])]
 
 
+def seconds(call: Row) -> float:
+    """Return the duration of a call."""
+    return int(call["duration"]) / 1e9
+
+
+def entries(call: Row, measure_type: str = "throughput") -> float:
+    """Return the entries of a call, worked out from its throughput or its latency."""
+    value = float(call["results"][measure_type]["value"])
+    return round(value * seconds(call) if measure_type == "throughput" else seconds(call) / value, 3)
+
+
 def run_script_in(folder: Path, text: str, *arguments: object, timeout: float) -> subprocess.CompletedProcess[str]:
     """Run a script with this interpreter, in a folder, to its end."""
     script = folder / "script.py"

@@ -255,3 +255,11 @@ async def read_everything(benchmark: Benchmark) -> None:
             (await benchmark.session.execute(select(model))).all()
     finally:
         await benchmark.session.close()
+
+
+async def test_after_close_the_file_alone_holds_everything(
+    benchmark: Benchmark, database: Path, tmp_path: Path
+) -> None:
+    benchmark.log("kept", "mine", 1)
+    await benchmark.close()
+    assert [path.name for path in tmp_path.iterdir()] == [database.name]

@@ -88,39 +88,45 @@ class TestMetrics:
 
     @pytest.mark.parametrize("metric", [LatencyMetric, ThroughputMetric])
     def test_track_outside_a_call(self, metric: Any, benchmark: Benchmark) -> None:
-        unused, idle = metric("description"), metric("description")
-        BenchmarkSupervisor([idle], benchmark)(len)
-        for each in (unused, idle):
-            with pytest.raises(NoRunningCallError, match="track") as caught:
-                each.track(3)
-            check_message(caught.value)
+        idle = metric("description")
+        stage = BenchmarkSupervisor([idle], benchmark)(len)
+        with pytest.raises(NoRunningCallError, match="track") as caught:
+            idle.track(3)
+        check_message(caught.value)
+        assert stage("abc") == 3
 
-    @pytest.mark.parametrize("entries", [-1, -0.5, math.nan, math.inf, np.float64("nan"), np.int64(-1)])
+    @pytest.mark.parametrize("metric", [LatencyMetric, ThroughputMetric])
+    def test_track_of_a_metric_that_no_stage_has(self, metric: Any) -> None:
+        with pytest.raises(NoRunningCallError, match="track") as caught:
+            metric("description").track(3)
+        check_message(caught.value)
+
+    @pytest.mark.parametrize("num_entries", [-1, -0.5, math.nan, math.inf, np.float64("nan"), np.int64(-1)])
     @pytest.mark.parametrize("by", ["metric", "call"])
     def test_track_of_an_impossible_number(
-        self, benchmark: Benchmark, ended_calls: EndedCalls, entries: float, by: str
+        self, benchmark: Benchmark, ended_calls: EndedCalls, num_entries: float, by: str
     ) -> None:
-        self.track_badly(benchmark, ended_calls, entries, by, ArgumentError)
+        self.track_badly(benchmark, ended_calls, num_entries, by, ArgumentError)
 
-    @pytest.mark.parametrize("entries", ["3", None, [3], True])
+    @pytest.mark.parametrize("num_entries", ["3", None, [3], True])
     @pytest.mark.parametrize("by", ["metric", "call"])
     def test_track_of_what_is_no_number(
-        self, benchmark: Benchmark, ended_calls: EndedCalls, entries: Any, by: str
+        self, benchmark: Benchmark, ended_calls: EndedCalls, num_entries: Any, by: str
     ) -> None:
-        self.track_badly(benchmark, ended_calls, entries, by, ArgumentTypeError)
+        self.track_badly(benchmark, ended_calls, num_entries, by, ArgumentTypeError)
 
     def track_badly(
-        self, benchmark: Benchmark, ended_calls: EndedCalls, entries: Any, by: str, expected: type[Exception]
+        self, benchmark: Benchmark, ended_calls: EndedCalls, num_entries: Any, by: str, expected: type[Exception]
     ) -> None:
         throughput = ThroughputMetric("throughput")
         with BenchmarkSupervisor([throughput], benchmark, name="stage") as call:
             call.track(3)
             with pytest.raises(expected) as caught:
-                (throughput if by == "metric" else call).track(entries)
+                (throughput if by == "metric" else call).track(num_entries)
             check_message(caught.value)
         asyncio.run(benchmark.flush())
         (recorded,) = ended_calls()
-        assert round(recorded["results"]["throughput"]["value"] * recorded["duration"] / 1e9) == 3
+        assert entries(recorded) == 3
 
     def test_track_wrongly_is_an_error_even_outside_a_call(self) -> None:
         with pytest.raises(UmlautError):

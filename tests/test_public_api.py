@@ -35,12 +35,12 @@ HEAVY = (
 LAYERS = {
     "cli": 7, "compat": 7,
     "__init__": 6, "models": 6, "__main__": 7,
-    "benchmark": 5, "supervisor": 5, "trackers": 5,
+    "benchmark": 5, "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5, "waiting": 5,
     "collector": 4,
     "store": 3, "analysis": 3,
     "metrics": 2, "probes": 2,
     "wrapping": 1, "forwarding": 1, "calls": 1, "records": 1, "summary": 1,
-    "errors": 0, "clock": 0,
+    "errors": 0, "clock": 0, "switch": 0,
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_public_name_says_what_it_is_for(name: str) -> None:
     assert inspect.isclass(value)
     assert inspect.cleandoc(value.__doc__ or "").splitlines()[0].endswith(".")
     for method, function in inspect.getmembers(value, inspect.isfunction):
-        assert method.startswith("_") or function.__doc__, f"{name}.{method} has no docstring"
+        assert method.startswith("_") or inspect.getdoc(function), f"{name}.{method} has no docstring"
 
 
 def test_the_version_and_the_models_are_there() -> None:
@@ -110,7 +110,7 @@ def test_every_module_imports_on_its_own() -> None:
         "import importlib, sys\n"
         f"for name in {names!r}:\n"
         "    for loaded in [each for each in sys.modules if each.split('.')[0] == 'umlaut_async']:\n"
-        "        if loaded not in ('umlaut_async.store.models',): del sys.modules[loaded]\n"
+        "        del sys.modules[loaded]\n"
         "    importlib.import_module(name)\n"
     )
     result = subprocess.run(

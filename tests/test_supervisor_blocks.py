@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import best_of_three, best_of_three_awaited
+from tests.support import best_of_three, best_of_three_awaited, entries, seconds
 from umlaut_async import Benchmark, BenchmarkSupervisor, LatencyMetric, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
@@ -27,13 +27,9 @@ def supervisor(benchmark: Benchmark) -> BenchmarkSupervisor:
     return BenchmarkSupervisor([TimeMetric("time"), ThroughputMetric("throughput")], benchmark, name="block")
 
 
-def entries(call: Row) -> int:
-    return round(call["results"]["throughput"]["value"] * call["duration"] / 1e9)
-
-
 def largest_difference(calls: list[Row], inside: dict[int, float]) -> float:
     """Check that each call is one of those in `inside`, by its entries; return how far their times are apart."""
-    durations = {entries(call): call["duration"] / 1e9 for call in calls}
+    durations = {entries(call): seconds(call) for call in calls}
     assert sorted(durations) == sorted(inside)
     assert len(calls) == len(inside)
     return max(abs(durations[number] - took) for number, took in inside.items())
@@ -235,7 +231,8 @@ async def test_exit_stacks_hold_blocks(
         stack.enter_context(supervisor).track(1)
         stack.enter_context(supervisor).track(2)
     async with AsyncExitStack() as async_stack:
-        (await async_stack.enter_async_context(supervisor)).track(3)
+        async_block: Any = supervisor
+        (await async_stack.enter_async_context(async_block)).track(3)
         async_stack.enter_context(supervisor).track(4)
     await benchmark.flush()
     by_entries = {entries(call): call for call in ended_calls()}
@@ -385,10 +382,10 @@ async def test_the_time_inside_the_producer_is_kept_beside_the_window(
         await benchmark.flush()
         call = ended_calls()[tries]
         tries += 1
-        latency = call["results"]["latency"]["value"]
+        latency = float(call["results"]["latency"]["value"])
         return max(
-            abs(call["producing"] / 1e9 - sum(producing)),
-            abs(call["duration"] / 1e9 - window),
+            abs(int(call["producing"]) / 1e9 - sum(producing)),
+            abs(seconds(call) - window),
             abs(latency * 3 - window),
         )
 

@@ -8,11 +8,11 @@ import gc
 import threading
 import time
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import best_of_three, best_of_three_awaited, context
+from tests.support import best_of_three, best_of_three_awaited, context, entries, seconds
 from umlaut_async import BenchmarkSupervisor, LatencyMetric, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
@@ -196,11 +196,6 @@ async def test_context_variables_of_the_user_pass_through_an_async_generator(ben
     assert await asyncio.create_task(consume(supervised)) == expected == ["none", "red", "blue", "green", "blue"]
 
 
-def entries(call: Row) -> int:
-    """Return the entries of a call, worked out from its throughput."""
-    return round(call["results"]["throughput"]["value"] * call["duration"] / 1e9)
-
-
 async def test_a_thousand_overlapping_calls_keep_apart(benchmark: Benchmark, ended_calls: EndedCalls) -> None:
     throughput, metric = ThroughputMetric("throughput"), TimeMetric("time")
     inner_stage = BenchmarkSupervisor([metric, throughput], benchmark)
@@ -233,7 +228,7 @@ async def test_a_thousand_overlapping_calls_keep_apart(benchmark: Benchmark, end
         measured.append(True)
         calls = ended_calls()[seen:]
         parents = [call for call in calls if call["name"] == "outer"]
-        children = {entries(call): call for call in calls if call["name"] == "inner"}
+        children = {int(entries(call)): call for call in calls if call["name"] == "inner"}
         assert len(parents) == 10
         assert sorted(children) == list(range(1, OVERLAPPING + 1))
         assert all(call["parent"] is None for call in parents)
@@ -241,7 +236,7 @@ async def test_a_thousand_overlapping_calls_keep_apart(benchmark: Benchmark, end
         for number, call in children.items():
             families[call["parent"]].add((number - 1) // 100)
         assert sorted(tens for (tens,) in families.values()) == list(range(10))
-        return max(abs(children[number]["duration"] / 1e9 - took) for number, took in inside.items())
+        return max(abs(seconds(children[number]) - took) for number, took in inside.items())
 
     measured: list[bool] = []
     await best_of_three_awaited(TOLERANCE, measure)
@@ -277,28 +272,28 @@ def test_threads_keep_apart(benchmark: Benchmark, ended_calls: EndedCalls) -> No
         asyncio.run(benchmark.flush())
         measured.append(True)
         calls = ended_calls()[seen:]
-        children = {entries(call): call for call in calls if call["name"] == "inner"}
+        children = {int(entries(call)): call for call in calls if call["name"] == "inner"}
         assert sorted(children) == list(range(1, 81))
         families = {call["id"]: set[int]() for call in calls if call["name"] == "outer"}
         for number, call in children.items():
             families[call["parent"]].add((number - 1) // 10)
         assert sorted(thread for (thread,) in families.values()) == list(range(8))
-        return max(abs(children[number]["duration"] / 1e9 - took) for number, took in inside.items())
+        return max(abs(seconds(children[number]) - took) for number, took in inside.items())
 
     best_of_three(TOLERANCE, measure)
 
 
-def check_recursion(calls: list[Row], inside: dict[int, float]) -> float:
+def check_recursion(calls: list[Row], inside: dict[float, float]) -> float:
     """Check a chain of calls, the outermost first, where level n tracked n before and n after its inner call."""
     assert [entries(call) for call in calls] == [2 * level for level in range(DEPTH, 0, -1)]
     assert [call["parent"] for call in calls] == [None, *(call["id"] for call in calls[:-1])]
     assert all(call["status"] == "ok" for call in calls)
-    return max(abs(call["duration"] / 1e9 - inside[entries(call) // 2]) for call in calls)
+    return max(abs(seconds(call) - inside[entries(call) / 2]) for call in calls)
 
 
 def test_recursion_of_a_function_keeps_its_levels_apart(benchmark: Benchmark, ended_calls: EndedCalls) -> None:
     throughput = ThroughputMetric("throughput")
-    inside: dict[int, float] = {}
+    inside: dict[float, float] = {}
 
     @BenchmarkSupervisor([TimeMetric("time"), throughput], benchmark)
     def descend(level: int) -> None:
@@ -321,7 +316,7 @@ def test_recursion_of_a_function_keeps_its_levels_apart(benchmark: Benchmark, en
 
 async def test_recursion_of_a_coroutine_keeps_its_levels_apart(benchmark: Benchmark, ended_calls: EndedCalls) -> None:
     throughput = ThroughputMetric("throughput")
-    inside: dict[int, float] = {}
+    inside: dict[float, float] = {}
 
     @BenchmarkSupervisor([TimeMetric("time"), throughput], benchmark)
     async def descend(level: int) -> None:
@@ -348,7 +343,7 @@ def parents_by_name(calls: list[Row]) -> dict[str, str | None]:
 
 
 async def test_stages_of_different_kinds_nest(benchmark: Benchmark, ended_calls: EndedCalls) -> None:
-    def supervise(name: str) -> Any:
+    def supervise(name: str) -> BenchmarkSupervisor:
         return BenchmarkSupervisor([TimeMetric("time")], benchmark, name=name)
 
     @supervise("function")
@@ -393,7 +388,7 @@ async def test_stages_of_different_kinds_nest(benchmark: Benchmark, ended_calls:
 async def test_the_parent_is_the_innermost_call_that_has_not_ended(
     benchmark: Benchmark, ended_calls: EndedCalls
 ) -> None:
-    def supervise(name: str) -> Any:
+    def supervise(name: str) -> BenchmarkSupervisor:
         return BenchmarkSupervisor([TimeMetric("time")], benchmark, name=name)
 
     first_ended, run_ended = asyncio.Event(), asyncio.Event()

@@ -12,7 +12,7 @@ import pytest
 from umlaut_async import BenchmarkSupervisor, CPUMetric, MemoryMetric, Metric, TimeMetric
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 
     from tests.support import EndedCalls, Row, Rows
     from umlaut_async import Benchmark
@@ -250,9 +250,6 @@ class Unprintable(Exception):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __bool__(self) -> NoReturn:
-        raise Mine
-
 
 ERRORS: list[Callable[[], BaseException]] = [
     lambda: Mine("a", 1),
@@ -294,11 +291,30 @@ def test_what_a_coroutine_raises_is_the_same_object_outside(
         await asyncio.sleep(0)
         raise error
 
-    check_same_error(error, lambda: asyncio.run(stage()), lambda: asyncio.run(supervisor(stage)()))
+    check_same_error(error, lambda: drive_by_hand(stage()), lambda: drive_by_hand(supervisor(stage)()))
     asyncio.run(benchmark.flush())
     (call,) = ended_calls()
     assert call["status"] == "error"
     assert type(error).__name__ in call["error"]
+
+
+def drive_by_hand(coroutine: Coroutine[object, None, None]) -> None:
+    """Run a coroutine that only yields: a loop could not handle all of these errors itself."""
+    while True:
+        coroutine.send(None)
+
+
+@pytest.mark.parametrize("error", [Mine("a"), KeyboardInterrupt("b"), SystemExit(3)])
+def test_what_ends_a_loop_ends_it(
+    supervisor: BenchmarkSupervisor, benchmark: Benchmark, ended_calls: EndedCalls, error: BaseException
+) -> None:
+    async def stage() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    check_same_error(error, lambda: asyncio.run(stage()), lambda: asyncio.run(supervisor(stage)()))
+    asyncio.run(benchmark.flush())
+    assert [call["status"] for call in ended_calls()] == ["error"]
 
 
 def test_stop_iteration_of_a_function_passes(

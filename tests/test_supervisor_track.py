@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import entries
 from umlaut_async import BenchmarkSupervisor, LatencyMetric, NoRunningCallError, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tests.support import EndedCalls, Row, Rows
+    from tests.support import EndedCalls, Rows
     from umlaut_async import Benchmark
-
-
-def entries(call: Row, measure_type: str = "throughput") -> float:
-    """Return the entries of a call, worked out from its throughput or latency."""
-    value, seconds = call["results"][measure_type]["value"], call["duration"] / 1e9
-    return round(value * seconds if measure_type == "throughput" else seconds / value, 3)
 
 
 def run_in_thread(work: Callable[[], None]) -> list[BaseException]:

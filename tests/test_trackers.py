@@ -168,7 +168,7 @@ async def test_the_time_to_an_accuracy_is_that_of_the_first_that_reaches_it(benc
         tracker.track(0.5, "validation")
         await asyncio.sleep(0.1)
         took = time.perf_counter() - start
-        tracker.track(np.float32(0.75), "validation")
+        tracker.track(np.float32(0.75), "validation")  # type: ignore[arg-type, unused-ignore]
         await asyncio.sleep(0.05)
         tracker.track(0.9, "validation")
         await benchmark.flush()
