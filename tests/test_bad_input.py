@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import umlaut_async
-from tests.support import check_message
+from tests.support import check_message, entries
 from umlaut_async import (
     ArgumentError,
     ArgumentTypeError,
