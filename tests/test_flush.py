@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import support
@@ -168,6 +168,23 @@ async def test_close_from_many_tasks_and_threads_at_once(database: Path, rows: s
     )
     assert len(rows("select * from result")) == 100
     assert len(rows("select * from run where status = 'ok'")) == 1
+
+
+@pytest.mark.parametrize("way", ["flush", "close"])
+async def test_what_is_called_while_another_task_closes_waits_too(database: Path, rows: support.Rows, way: str) -> None:
+    bm = Benchmark(database)
+    await bm.open()
+    with stalled(database):
+        bm.log("loss", "test", 1)
+        closing_task = asyncio.create_task(bm.close())
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(getattr(bm, way)())
+        await asyncio.sleep(0.05)
+        returned_early = second.done()
+    await second
+    assert not returned_early
+    assert len(rows("select * from result")) == 1
+    await closing_task
 
 
 async def test_close_of_a_benchmark_that_was_never_used(database: Path) -> None:
@@ -514,6 +531,7 @@ def test_the_account_holds_while_the_writer_stalls(tmp_path_factory: pytest.Temp
         deadline=None,
         derandomize=not soak,
         database=None,
+        phases=[Phase.generate],  # a failure depends on the moment, so there is nothing to shrink
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(st.lists(moments, min_size=1, max_size=4))
