@@ -31,7 +31,9 @@ async def through_the_writer(path: Path) -> float:
     writer = await open_writer(
         resolve(path), replacing=False, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
     )
-    series = Series(Link(), 1, "cpu", "%", cpu_time(), INTERVAL)
+    series = Series(
+        Link(), number=1, measure_type="cpu", description="cpu", unit="%", probe=cpu_time(), interval=INTERVAL
+    )
     writer.add_series(series)
     seconds = 0.0
     for batch in range(BATCHES):
@@ -45,7 +47,7 @@ async def through_the_writer(path: Path) -> float:
         ).fetchone()
     if stored != BATCHES * BATCH:
         raise RuntimeError(f"{stored} samples are stored, and not {BATCHES * BATCH}")
-    return stored / seconds
+    return BATCHES * BATCH / seconds
 
 
 async def write(writer: Writer) -> None:
