@@ -45,7 +45,8 @@ def a_run(store: Store) -> None:
         result("cpu", "%", 100, {"n": 1}, span=train[1].id),
         result("memory", "MiB", 100, {"n": 1}, span=train[0].id),
         result("memory", "MiB", 1843.2, {"n": 1}, span=train[1].id),
-        result("queue", "items", 3, span=train[0].id),
+        result("queue", "items", 2, span=train[0].id),
+        result("queue", "items", 4, span=train[1].id),
         result("loss", "loss", data=[0.9, 0.3, 0.5]),
         result("accuracy", "%", 93.25, method="validate"),
         event("missed-ticks", "3 ticks were missed"),
@@ -63,20 +64,21 @@ def test_a_run_in_full(umlaut: Umlaut, database: Path) -> None:
     assert heading == [f"train.py aaaaaaaa · ok · {moment(BEGAN)} · 1 min 30 s"]
     assert about == ["about it · gpu, night"]
     assert rest[:4] == [
-        ["stage", "kind", "calls", "time", "per call", "entries/s", "CPU", "memory", "status", "other means"],
-        ["load", "async generator", "2", "4 s", "2 s", "200", missing, missing, "ok"],
-        [
-            "train", "coroutine", "3", "6 s", "2 s", missing, "75 %", "1,843 MiB",
-            "1 cancelled, 1 error, 1 ok", "queue 3 items",
-        ],
-        ["serve", "coroutine", "1", missing, missing, missing, missing, missing, "running"],
-    ]  # fmt: skip
-    assert rest[4:7] == [
+        ["stage", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"],
+        ["load", "2", "4 s", "2 s", "200", missing, missing, "ok"],
+        ["train", "3", "6 s", "2 s", missing, "75 %", "1,843 MiB", "1 cancelled, 1 error, 1 ok"],
+        ["serve", "1", missing, missing, missing, missing, missing, "running"],
+    ]
+    assert rest[4:6] == [
+        ["stage", "metric", "calls", "mean", "lowest", "highest"],
+        ["train", "queue", "2", "3 items", "2 items", "4 items"],
+    ]
+    assert rest[6:9] == [
         ["tracked", "type", "value", "method"],
         ["the loss", "loss", "0.9 → 0.5 in 3 values, least 0.3"],
         ["the accuracy", "accuracy", "93.2 %", "validate"],
     ]
-    assert [line[1:] for line in rest[7:]] == [
+    assert [line[1:] for line in rest[9:]] == [
         ["count", "event", "what happened"],
         ["2", "missed-ticks", "3 ticks were missed"],
         ["1", "unreadable", "the metric 'power' could not be read"],
@@ -133,7 +135,7 @@ def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlau
     call = span("train")
     store(run(), process(), call, result("cpu", "%", span=call.id, provenance="unavailable"))
     (stage,) = [line for line in cells(umlaut("show", database).stdout) if line[0] == "train"]
-    assert stage[6] == "unavailable"
+    assert stage[5] == "unavailable"
     (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert stage["metrics"]["cpu"] == {
         "unit": "%", "n": 0, "mean": None, "min": None, "max": None, "provenance": "unavailable",
@@ -291,7 +293,7 @@ def test_a_recorded_run(umlaut_process: UmlautProcess, database: Path) -> None:
     assert re.search(r"pipeline +a real run .* ok +nightly", listed.stdout)
     shown = umlaut_process("show", database)
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert re.search(r"^load +coroutine +2 +\d+ ms .* % .* ok", shown.stdout, re.MULTILINE)
+    assert re.search(r"^load +2 +\d+ ms .* % .* ok", shown.stdout, re.MULTILINE)
     assert "0.5 → 0.25 in 2 values, least 0.25" in shown.stdout
     assert "no sensor" in shown.stdout
     assert "track(" in shown.stdout
@@ -320,6 +322,6 @@ def test_a_run_that_is_being_written(umlaut_process: UmlautProcess, database: Pa
             shown = await asyncio.to_thread(umlaut_process, "show", database)
             serving.cancel()
             assert (shown.returncode, shown.stderr) == (0, "")
-            assert re.search(r"^serve +coroutine +1 .* running", shown.stdout, re.MULTILINE)
+            assert re.search(r"^serve +1 .* running", shown.stdout, re.MULTILINE)
 
     asyncio.run(record())

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
-    from rich.text import Text
     from sqlalchemy.orm import Session
 
     from umlaut_async.store.queries import EventGroup, RunInfo, Stage, Tracked
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 # Of a stage whose calls ended in several ways the gravest is its status.
 _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
-_NUMBERS = frozenset({"calls", "time", "per call", "entries/s", "CPU", "memory", "count"})
+_NUMBERS = frozenset({"calls", "time", "per call", "entries/s", "CPU", "memory", "count", "mean", "lowest", "highest"})
 
 
 @click.command()
@@ -92,6 +91,8 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
     yield from _heading(run)
     if stages := queries.stages(session, run.uuid):
         yield from ("", _stage_table(stages))
+        if any(stage.metrics.keys() - _SHOWN_METRICS for stage in stages):
+            yield from ("", _metric_table(stages))
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
     if events := queries.events(session, run.uuid):
@@ -119,14 +120,11 @@ def _heading(run: RunInfo) -> Iterator[RenderableType]:
 def _stage_table(stages: Sequence[Stage]) -> RenderableType:
     from umlaut_async.cli.tables import status_text, table
 
-    columns = ["stage", "kind", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"]
-    others = any(stage.metrics.keys() - _SHOWN_METRICS for stage in stages)
-    made = table([*columns, "other means"] if others else columns, right=_NUMBERS)
+    made = table(("stage", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"), right=_NUMBERS)
     for stage in stages:
         ended = stage.calls - stage.statuses.get("running", 0)
-        cells: list[str | Text] = [
+        made.add_row(
             safe(stage.name),
-            safe(stage.kind),
             f"{stage.calls:,}",
             duration(stage.time / 1e9 if ended else None),
             duration(stage.time / 1e9 / ended if ended else None),
@@ -134,8 +132,19 @@ def _stage_table(stages: Sequence[Stage]) -> RenderableType:
             _metric(stage, "cpu", "mean"),
             _metric(stage, "memory", "max"),
             status_text(_status(stage), _status_counts(stage)),
-        ]
-        made.add_row(*cells, *([_other_means(stage)] if others else []))
+        )
+    return made
+
+
+def _metric_table(stages: Sequence[Stage]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+
+    made = table(("stage", "metric", "calls", "mean", "lowest", "highest"), right=_NUMBERS)
+    for stage in stages:
+        for name, metric in stage.metrics.items():
+            if name not in _SHOWN_METRICS:
+                values = (_metric(stage, name, statistic) for statistic in ("mean", "min", "max"))
+                made.add_row(safe(stage.name), safe(name), f"{metric.n:,}", *values)
     return made
 
 
@@ -144,12 +153,6 @@ def _metric(stage: Stage, measure_type: str, statistic: str) -> str:
     if metric is None:
         return MISSING
     return metric.provenance if metric.n == 0 else quantity(getattr(metric, statistic), metric.unit)
-
-
-def _other_means(stage: Stage) -> str:
-    return ", ".join(
-        f"{safe(name)} {_metric(stage, name, 'mean')}" for name in stage.metrics if name not in _SHOWN_METRICS
-    )
 
 
 def _status(stage: Stage) -> str:

@@ -38,7 +38,7 @@ def table(columns: Iterable[str], right: frozenset[str] = frozenset()) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
         if column in right:
             made.add_column(column, justify="right", no_wrap=True)
