@@ -95,7 +95,7 @@ def test_a_terminal_that_knows_only_ascii(store: Store, umlaut_process: UmlautPr
     store(run(description="数字", ended=BEGAN + 5_000))
     shown = umlaut_process("runs", database, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert re.search(r"train\.py *\| *\?\? .* 5 \?s", shown.stdout)
+    assert re.search(r"train\.py *\| *\?\? .*\b5 \?s", shown.stdout)
 
 
 # How commands fail
