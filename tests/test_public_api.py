@@ -24,7 +24,7 @@ LINES = 320
 NAMES = {
     "Benchmark", "BenchmarkSupervisor", "Metric", "TimeMetric", "LatencyMetric", "ThroughputMetric", "CPUMetric",
     "MemoryMetric", "IOMetric", "LossTracker", "TTATracker", "TimedTTATracker", "HyperparameterTracker",
-    "ConfusionMatrixTracker",
+    "ConfusionMatrixTracker", "AwaitMetric", "EventLoopLagMetric", "WaitMetric",
 }  # fmt: skip
 
 HEAVY = (

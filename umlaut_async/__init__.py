@@ -19,13 +19,16 @@ from umlaut_async.errors import (
     UmlautError,
 )
 from umlaut_async.metrics import (
+    AwaitMetric,
     CPUMetric,
+    EventLoopLagMetric,
     IOMetric,
     LatencyMetric,
     MemoryMetric,
     Metric,
     ThroughputMetric,
     TimeMetric,
+    WaitMetric,
 )
 from umlaut_async.supervisor import BenchmarkSupervisor
 from umlaut_async.trackers import (
@@ -41,12 +44,14 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "AwaitMetric",
     "Benchmark",
     "BenchmarkSupervisor",
     "CPUMetric",
     "ClosedError",
     "ConfusionMatrixTracker",
     "CorruptStoreError",
+    "EventLoopLagMetric",
     "HyperparameterTracker",
     "IOMetric",
     "LatencyMetric",
@@ -68,4 +73,5 @@ __all__ = [
     "TimeMetric",
     "TimedTTATracker",
     "UmlautError",
+    "WaitMetric",
 ]

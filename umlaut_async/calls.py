@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
-from umlaut_async.records import CallRecord, Reading
+from umlaut_async.records import CallRecord, Reading, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,11 +94,13 @@ class Call:
     """
 
     __slots__ = (
-        "_entered", "_items", "_link", "_producing", "_resumed", "_token",
+        "_entered", "_link", "_token",
         "ended", "entries", "number", "parent", "plan", "started", "task",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, stepping: bool) -> None:
+    stepped = False
+
+    def __init__(self, plan: Plan) -> None:
         parent = _current.get()
         while parent is not None and parent.ended:
             parent = parent.parent
@@ -111,8 +113,7 @@ class Call:
         loop = _running_loop()
         task = None if loop is None else _current_task(loop)
         self.task = get_ident() if task is None else task.get_name()
-        self._items = self._producing = 0 if stepping else None
-        self._token: Token[Call | None] | None = None if stepping else _current.set(self)
+        self._token: Token[Call | None] | None = None if self.stepped else _current.set(self)
         link.open_calls[number] = self
         self._entered = _read(plan.readers) if plan.readers else ()
         self.started = started = now()
@@ -147,16 +148,10 @@ class Call:
         return None if parent is None else parent.number
 
     def resume(self) -> None:
-        """Begin one step of a generator."""
-        self._token = _current.set(self)
-        self._resumed = now()
+        """Begin a step; a call of this class has none."""
 
     def suspend(self, yielded: bool) -> None:
-        """End one step of a generator."""
-        self._producing += now() - self._resumed  # type: ignore[operator]  # a number in a call that steps
-        if yielded:
-            self._items += 1  # type: ignore[operator]
-        self._release()
+        """End a step; a call of this class has none."""
 
     def end(self, error: BaseException | None) -> None:
         """End the call with what the stage raised, or None."""
@@ -182,6 +177,9 @@ class Call:
         except ValueError:
             pass  # The garbage collector ends a destroyed task in another context, where nothing was set.
 
+    def _stepped(self) -> tuple[int | None, Steps | None]:
+        return None, None
+
     def _append(self, ended: int, status: str, error: str | None) -> None:
         plan, link, number = self.plan, self._link, self.number
         if link.open_calls.pop(number, None) is None:
@@ -195,13 +193,57 @@ class Call:
                     CallRecord,
                     (
                         plan.stage, number, None if self.parent is None else self.parent_number(), self.task,
-                        self.started, ended - self.started, self._producing, status, error, self.entries, self._items,
+                        self.started, ended - self.started, status, error, self.entries, *self._stepped(),
                         self._entered, left,
                     ),
                 )
             )  # fmt: skip
         except Exception as failure:
             link.failed(failure)
+
+
+class SteppedCall(Call):
+    """A call that is current only while one of its steps runs.
+
+    Args:
+        plan: What it reads, and where it reports.
+        items: 0 where its steps yield items that are counted, else None.
+    """
+
+    __slots__ = ("_first_item", "_items", "_longest", "_resumed", "_running")
+
+    stepped = True
+
+    def __init__(self, plan: Plan, items: int | None) -> None:
+        self._items = items
+        self._running = self._longest = self._resumed = 0
+        self._first_item: int | None = None
+        super().__init__(plan)
+
+    def resume(self) -> None:
+        """Begin a step."""
+        self._token = _current.set(self)
+        self._resumed = now()
+
+    def suspend(self, yielded: bool) -> None:
+        """End a step.
+
+        Args:
+            yielded: Whether it gave an item.
+        """
+        suspended = now()
+        spent = suspended - self._resumed
+        self._running += spent
+        if spent > self._longest:
+            self._longest = spent
+        if yielded and self._items is not None:
+            if self._first_item is None:
+                self._first_item = suspended - self.started
+            self._items += 1
+        self._release()
+
+    def _stepped(self) -> tuple[int | None, Steps | None]:
+        return self._items, Steps(self._running, self._longest, self._first_item)
 
 
 def current_call() -> Call | None:

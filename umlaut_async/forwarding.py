@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-__all__ = ["Call", "Enter", "wrap_async_generator", "wrap_coroutine", "wrap_function", "wrap_generator"]
+__all__ = [
+    "Call",
+    "Enter",
+    "wrap_async_generator",
+    "wrap_coroutine",
+    "wrap_function",
+    "wrap_generator",
+    "wrap_stepped_coroutine",
+]
 
 Target = Callable[..., Any]
 
@@ -166,6 +174,29 @@ def wrap_generator(target: Target, enter: Enter) -> Target:
             resume()
 
     return generator
+
+
+class _Steps:
+    """An awaitable whose steps are those of a generator."""
+
+    __slots__ = ("_generator",)
+
+    def __init__(self, generator: Generator[Any, Any, Any]) -> None:
+        self._generator = generator
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._generator
+
+
+def wrap_stepped_coroutine(target: Target, enter: Enter) -> Target:
+    """Wrap a coroutine function so that its call also resumes and suspends around each step."""
+    # To whoever drives it, a coroutine is a generator of what it awaits.
+    steps = wrap_generator(target, enter)
+
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        return await _Steps(steps(*args, **kwargs))
+
+    return coroutine
 
 
 def wrap_async_generator(target: Target, enter: Enter) -> Target:

@@ -36,6 +36,16 @@ class StageRecord(NamedTuple):
     metrics: tuple[MetricRecord, ...]
 
 
+class Steps(NamedTuple):
+    """The steps of a coroutine, a generator or an iteration, in nanoseconds."""
+
+    running: int
+    """The time inside steps."""
+    longest: int
+    first_item: int | None
+    """The time from the start to the first item."""
+
+
 class CallRecord(NamedTuple):
     """A call that has ended."""
 
@@ -46,13 +56,14 @@ class CallRecord(NamedTuple):
     """The name of the asyncio task, or the identifier of the thread."""
     started: int
     duration: int
-    producing: int | None
     status: str
     error: str | None
     entries: dict[int, float] | None
     """What was tracked, by the position of the metric."""
     items: int | None
     """How many items a generator or an iteration yielded."""
+    steps: Steps | None
+    """What the steps of a call came to that has steps."""
     entered: tuple[Reading, ...]
     """The edge readings at the start."""
     left: tuple[Reading, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from umlaut_async.calls import Call, Plan
+from umlaut_async.calls import Call, Plan, SteppedCall
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
 from umlaut_async.store.values import storable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from umlaut_async.metrics import Metric
     from umlaut_async.records import Reading
 
-_STEPPING = frozenset({"generator", "async generator", "iterate", "async iterate"})
+_YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
 
 
 class Stage:
@@ -36,9 +36,12 @@ class Stage:
         self._benchmark = benchmark
         self._kind = kind
         self._name = storable(name)
-        self._stepping = kind in _STEPPING
+        self._yields = kind in _YIELDING
+        # A coroutine has steps only where a metric asks for them: driving it by hand costs more than awaiting it.
+        self._steps = self._yields or (kind == "coroutine" and any(metric.steps for metric in metrics))
         self._plan: Plan | None = None
         for metric in metrics:
+            metric.check(kind)
             metric.attach(self)
 
     @property
@@ -59,7 +62,7 @@ class Stage:
             if plan is None:
                 return None
         try:
-            return Call(plan, self._stepping)
+            return SteppedCall(plan, 0 if self._yields else None) if self._steps else Call(plan)
         except Exception as failure:
             plan.link.failed(failure)
             return None
@@ -85,8 +88,8 @@ class Stage:
         for metric in self._metrics:
             probe = metric.probe()
             series = edge = None
-            if probe is not None and metric.interval is not None:
-                series = link.series_of(metric, probe, metric.interval)
+            if probe is not None:
+                series = link.series_of(metric, probe)
                 if probe.place is Place.CALLER:
                     edge = edges.setdefault(probe.key, len(readers))
                     if edge == len(readers):

@@ -81,7 +81,9 @@ class BenchmarkSupervisor:
         Raises:
             ArgumentTypeError: It is no callable that can be supervised, such as a class or a property.
         """
-        return target if disabled() else wrap(target, self._enter_of)
+        return (
+            target if disabled() else wrap(target, self._enter_of, steps=any(metric.steps for metric in self.metrics))
+        )
 
     @overload
     def iterate(self, loader: Iterable[T], name: str | None = None) -> Iteration[T]: ...

@@ -23,6 +23,7 @@ from umlaut_async.forwarding import (
     wrap_coroutine,
     wrap_function,
     wrap_generator,
+    wrap_stepped_coroutine,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ OpenHooks = Callable[[str, str], Enter]
 """Takes the kind and the default name of what is wrapped, once."""
 
 
-def wrap(target: T, open_hooks: OpenHooks) -> T:
+def wrap(target: T, open_hooks: OpenHooks, *, steps: bool = False) -> T:
     """Return `target` wrapped: of the same kind, under the same name, with the same behaviour.
 
     Functions, coroutine functions, generator functions and async generator functions, as they are, as bound methods,
@@ -69,17 +70,20 @@ def wrap(target: T, open_hooks: OpenHooks) -> T:
     Args:
         target: What is called.
         open_hooks: Gets the kind and the default name, returns what begins each call.
+        steps: Whether calls of coroutines are told of each step; those of generators always are.
 
     Raises:
         ArgumentTypeError: The target cannot be wrapped so that its calls are what was meant.
     """
     if isinstance(target, classmethod | staticmethod):
-        return cast("T", type(target)(wrap(target.__func__, open_hooks)))
+        return cast("T", type(target)(wrap(target.__func__, open_hooks, steps=steps)))
     if isinstance(target, functools.partialmethod):
-        wrapped = wrap(target.func, open_hooks)
+        wrapped = wrap(target.func, open_hooks, steps=steps)
         return cast("T", functools.partialmethod(wrapped, *target.args, **target.keywords))
     function = _function_of(target)
     kind, make = _kind_of(function)
+    if steps and kind == COROUTINE:
+        make = wrap_stepped_coroutine
     wrapper = make(cast("Target", target), open_hooks(kind, default_name(function)))
     return cast("T", _describe(wrapper, target, function))
 

@@ -67,7 +67,7 @@ class Bench:
         self.clock = ManualClock()
         self.events: list[EventRecord] = []
         self.sampler = Sampler(self.events.append, self.clock)
-        self.series = Series(Link(), 1, "kind", "unit", Probe("key", read, "test", **probe), 100 * MS)
+        self.series = Series(Link(), 1, "kind", "unit", "words", Probe("key", read, "test", **probe), 100 * MS)
 
     def enter(self, number: int, reading: Any = None) -> None:
         self.series.enter(number, self.clock.now(), reading)
@@ -202,7 +202,7 @@ async def test_edges_that_are_requested_together_share_one_reading() -> None:
     await asyncio.wait_for(bench.sampler.edge_taken.wait(), 5)
     assert len(reads) == 2
     assert all(not bench.series.awaits_edges(number) for number in range(1000))
-    assert bench.series.take_edges(3) == (7.0, 7.0)
+    assert bench.series.take_edges(3)[:2] == (7.0, 7.0)
     await bench.sampler.close()
 
 

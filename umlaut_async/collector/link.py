@@ -59,14 +59,15 @@ class Link:
         self._waking = False
         self._closed: StoreError | None = None
 
-    def series_of(self, metric: Metric, probe: Probe, interval: float) -> Series:
-        """Return the one series of a probe at an interval in seconds, described by the first metric that wants it."""
-        source = (metric.measure_type, probe.key, interval)
+    def series_of(self, metric: Metric, probe: Probe) -> Series:
+        """Return the one series of a probe at the interval of a metric, described by the first metric that wants it."""
+        source = (metric.measure_type, probe.key, metric.interval)
         series = self._series_by_source.get(source)
         if series is None:
             number = next(self._series_numbers)
             described = (metric.measure_type, metric.unit, metric.description)
-            new = Series(self, number, *described, probe, round(interval * 1e9))
+            interval = None if metric.interval is None else round(metric.interval * 1e9)
+            new = Series(self, number, *described, probe, interval)
             # Another thread may have been first; then its series counts.
             series = self._series_by_source.setdefault(source, new)
             self.series[series.number] = series

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from umlaut_async.clock import now, since_epoch
-from umlaut_async.metrics.reductions import NEEDS_ENTRIES, REDUCTIONS, Reduction
+from umlaut_async.metrics.families import REDUCTIONS
+from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
 
@@ -107,23 +108,29 @@ class Rows:
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
-        stage, number, parent, task, started, duration, producing, status, error, entries, items, entered, left = record
+        stage, number, parent, task, started, duration, status, error, entries, items, steps, entered, left = record
+        producing = None if items is None or steps is None else steps.running
         span = self._span(stage, number, parent, task, started, duration, producing, status, error)
         ended = self._epoch + started + duration
         results: list[Row] = []
         for position, reduce, described, series, series_id, edge, needs_entries in self._stages[stage].metrics:
+            provenance = "measured"
             tracked = items if entries is None else entries.get(position, items)
             if series is None:
-                outcome = reduce(duration, tracked, None, None, None)
+                outcome = reduce(record, tracked, None, None, None, duration)
             else:
                 samples = series.summary(number, started, started + duration)
-                first, last = series.take_edges(number) if edge is None else (entered[edge], left[edge])
-                outcome = reduce(duration, tracked, first, last, samples)
+                provenance = series.provenance or "unavailable"
+                if edge is None:
+                    first, last, elapsed = series.take_edges(number)
+                else:
+                    first, last, elapsed = entered[edge], left[edge], duration
+                outcome = reduce(record, tracked, first, last, samples, elapsed)
             if outcome is not None:
                 value, data = outcome
                 text = None if data is None else _encode(data).decode()
                 head = (next(self._result_ids), self._process_id, span[0], *described)
-                results.append((*head, value, text, series_id, "measured", ended))
+                results.append((*head, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
         return Unit(span, results)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import Clock, SystemClock, since_epoch
-from umlaut_async.collector.reading import Reader, UnreadableError
-from umlaut_async.probes import Place
-from umlaut_async.records import EventRecord
+from umlaut_async.collector.faults import Faults
+from umlaut_async.collector.reading import Reader
+from umlaut_async.probes import Place, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Hashable
 
     from umlaut_async.collector.series import Series
-    from umlaut_async.records import Reading
+    from umlaut_async.records import EventRecord, Reading
 
 _logger = logging.getLogger("umlaut_async")
 
 _LINGER = 2
 """How many ticks without a call a task waits before it ends."""
+
+
+class _Taken(NamedTuple):
+    at: int
+    reading: Reading
 
 
 class Sampler:
@@ -32,12 +37,13 @@ class Sampler:
     """
 
     def __init__(self, report: Callable[[EventRecord], None], clock: Clock | None = None) -> None:
-        self._report = report
         self._clock = clock or SystemClock()
+        self._faults = Faults(report, self._clock.now)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._readers: dict[Series, Reader] = {}
+        # One for each source, since a source is read once at a time, however many series it has.
+        self._readers: dict[Hashable, Reader] = {}
+        self._sampling: set[Series] = set()
         self._reading_edges: set[Series] = set()
-        self._unreadable: set[Series] = set()
         self.edge_taken = asyncio.Event()
         """Set whenever edge requests have been answered."""
 
@@ -45,13 +51,12 @@ class Sampler:
         """Sample a series until no call wants it any more."""
         if not series.sampled:
             series.sampled = True
-            self._spawn(self._sample(series))
+            self._spawn(self._sample(series), series, self._sampling)
 
     def take_edges(self, series: Series) -> None:
         """Answer the edge requests of a series."""
         if series.edge_requests and series not in self._reading_edges:
-            self._reading_edges.add(series)
-            self._spawn(self._answer_edges(series))
+            self._spawn(self._answer_edges(series), series, self._reading_edges)
 
     async def close(self) -> None:
         """End all tasks and threads."""
@@ -62,23 +67,30 @@ class Sampler:
             reader.close()
         self._readers.clear()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], series: Series, busy: set[Series]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        busy.add(series)
+
+        def finish(_: object) -> None:
+            self._tasks.discard(task)
+            busy.discard(series)
+            self._release(series)
+            if not task.cancelled() and (defect := task.exception()) is not None:
+                _logger.error("sampling failed, which is a defect of umlaut_async", exc_info=defect)
+
+        task.add_done_callback(finish)
 
     async def _sample(self, series: Series) -> None:
-        clock, interval, rate = self._clock, series.interval, series.probe.rate
-        began = min(series.calls.copy().values(), default=clock.now())
-        earlier = await self._tick(series) if rate else None
-        earlier_at = clock.now()
+        began = min(series.calls.copy().values(), default=self._clock.now())
+        earlier = await self._tick(series) if series.probe.rate else None
         tick = idle = 0
-        while True:
+        while not series.unavailable:
             # Ticks are due at multiples of the interval, so they do not drift; those that a stall skipped are counted.
-            due = max(tick + 1, (clock.now() - began) // interval + 1)
+            due = max(tick + 1, (self._clock.now() - began) // series.interval + 1)
             series.missed += due - tick - 1
             tick = due
-            await clock.sleep_until(began + tick * interval)
+            await self._wait(series, began + tick * series.interval)
             idle = 0 if series.calls else idle + 1
             if idle > _LINGER:
                 series.sampled = False
@@ -86,65 +98,72 @@ class Sampler:
                     break
                 series.sampled = True
                 idle = 0
-            reading = await self._tick(series)
-            taken_at = clock.now()
-            if reading is None:
-                earlier = None  # A gap: the next rate would cover it.
-                continue
-            if rate is None:
-                series.log.insert(since_epoch(taken_at), reading)
-            else:
-                if earlier is not None and taken_at > earlier_at:
-                    value = rate(earlier, reading, taken_at - earlier_at)
-                    series.log.insert(since_epoch(taken_at), value, since_epoch(earlier_at))
-                earlier, earlier_at = reading, taken_at
-        self._release(series)
+            taken = await self._tick(series)
+            if taken is not None and series.samples:
+                _add(series, earlier, taken)
+            # After a gap there is nothing to reckon the next rate from.
+            earlier = taken
+        series.sampled = False
+
+    async def _wait(self, series: Series, due: int) -> None:
+        """Wait for a tick, and meanwhile read a probe that wants to be read more often."""
+        clock, keep_awake = self._clock, series.probe.keep_awake
+        while keep_awake is not None and (within := keep_awake()) is not None and clock.now() + within < due:
+            await clock.sleep_until(clock.now() + within)
+            await self._tick(series)
+        await clock.sleep_until(due)
 
     async def _answer_edges(self, series: Series) -> None:
         next_sample = 0
-        try:
-            while series.edge_requests:
-                requests = [series.edge_requests.popleft()]
-                loop = series.loops.get(requests[0].call)
-                # One reading answers all that wait for one on the same loop.
-                while series.edge_requests and series.loops.get(series.edge_requests[0].call) is loop:
-                    requests.append(series.edge_requests.popleft())
-                reading = await self._read(series, loop)
-                taken_at = self._clock.now()
-                if reading is not None and taken_at >= next_sample:
-                    next_sample = taken_at + series.interval // 10
-                    series.log.insert(since_epoch(taken_at), reading)
-                for request in requests:
-                    series.edges[request] = reading
-                self.edge_taken.set()
-        finally:
-            self._reading_edges.discard(series)
-            self._release(series)
+        while series.edge_requests:
+            requests = [series.edge_requests.popleft()]
+            loop = series.loops.get(requests[0].call)
+            # One reading answers all that wait for one on the same loop.
+            while series.edge_requests and series.loops.get(series.edge_requests[0].call) is loop:
+                requests.append(series.edge_requests.popleft())
+            taken = await self._read(series, loop)
+            if taken is not None and series.samples and series.probe.rate is None and taken.at >= next_sample:
+                next_sample = taken.at + series.interval // 10
+                _add(series, None, taken)
+            for request in requests:
+                series.edges[request] = (0, None) if taken is None else taken
+            self.edge_taken.set()
 
     def _release(self, series: Series) -> None:
-        """Close the reader of a series that nothing reads at present."""
-        if not series.sampled and series not in self._reading_edges and series in self._readers:
-            self._readers.pop(series).close()
+        """Close the reader of a source that nothing reads at present."""
+        source = series.probe.key
+        if not any(other.probe.key == source for other in self._sampling | self._reading_edges):
+            reader = self._readers.pop(source, None)
+            if reader is not None:
+                reader.close()
 
-    async def _tick(self, series: Series) -> Reading:
+    async def _tick(self, series: Series) -> _Taken | None:
         if series.probe.place is not Place.LOOP:
             return await self._read(series, None)
         loops = series.loops_in_use()
         return await self._read(series, loops[-1]) if loops else None
 
-    async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> Reading:
-        """Take a reading; None, and one event for each series, where there is none to be had."""
-        reader = self._readers.get(series)
-        if reader is None:
-            reader = self._readers[series] = Reader(series.probe)
+    async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> _Taken | None:
+        """Take a reading; None, and a report, where there is none to be had."""
+        probe = series.probe
+        if probe.key not in self._readers:
+            self._readers[probe.key] = Reader(probe, self._clock.now)
         try:
-            return await reader.read(loop)
-        except UnreadableError as error:
-            if series not in self._unreadable:
-                self._unreadable.add(series)
-                named = f"{series.measure_type!r} ({series.description})"
-                message = f"the metric {named} could not be read: {error}"
-                _logger.warning("%s; its values are absent where this happens", message)
-                data = {"type": series.measure_type, "description": series.description, "reason": str(error)}
-                self._report(EventRecord(self._clock.now(), "unreadable", message, data))
+            taken = _Taken(*await self._readers[probe.key].read(loop))
+        except (UnavailableError, UnreadableError) as error:
+            self._faults.add(series, error)
             return None
+        if series.provenance != probe.provenance:
+            series.provenance = probe.provenance
+        return taken
+
+
+def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> None:
+    """Add a sample to the log of a series: a reading, or the rate since an earlier one."""
+    rate = series.probe.rate
+    if rate is None:
+        series.log.insert(since_epoch(taken.at), taken.reading)
+    elif earlier is not None and taken.at > earlier.at:
+        value = rate(earlier.reading, taken.reading, taken.at - earlier.at)
+        if value is not None:
+            series.log.insert(since_epoch(taken.at), value, since_epoch(earlier.at))

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from umlaut_async.summary import Summary
 
 
+_AWAKE = 10_000_000_000
+"""How often a probe is read, in nanoseconds, of which only the edges of calls are wanted and that has no other wish."""
+
+
 class EdgeRequest(NamedTuple):
     """The wish for a reading at one edge of a call."""
 
@@ -36,7 +40,7 @@ class Series:
         unit: The unit of its samples.
         description: What they are, in the words of the user.
         probe: What is read.
-        interval: Nanoseconds between two ticks.
+        interval: Nanoseconds between two ticks; None where only the edges of calls are read, and nothing is sampled.
     """
 
     def __init__(
@@ -47,14 +51,19 @@ class Series:
         unit: str,
         description: str,
         probe: Probe,
-        interval: int,
+        interval: int | None,
     ) -> None:
         self.number = number
         self.measure_type = measure_type
         self.unit = unit
         self.description = description
         self.probe = probe
-        self.interval = interval
+        self.samples = interval is not None
+        self.interval = _AWAKE if interval is None else interval
+        self.provenance = probe.provenance if probe.place is Place.CALLER else None
+        """How its numbers come about, once that is known: measured, estimated or unavailable."""
+        self.unavailable = False
+        """Whether the probe said that it can never be read here."""
         self.log = SampleLog(rate=probe.rate is not None)
         self.calls: dict[int, int] = {}
         """The start of each running call that wants samples, by its number."""
@@ -64,8 +73,8 @@ class Series:
         """Whether a task samples it. A call adds itself to `calls` and then looks here; the task clears this and then
         looks at `calls`. So one of the two always sees the other."""
         self.edge_requests: deque[EdgeRequest] = deque()
-        self.edges: dict[EdgeRequest, Reading] = {}
-        """The answers to the edge requests: a reading, or None where it failed."""
+        self.edges: dict[EdgeRequest, tuple[int, Reading]] = {}
+        """The answers to the edge requests: when it was taken, and the reading, or None where it failed."""
         self.loops: dict[int, AbstractEventLoop | None] = {}
         """The event loop of each call whose edges are requested."""
         self.missed = 0
@@ -77,17 +86,19 @@ class Series:
 
     def enter(self, number: int, started: int, reading: Reading) -> None:
         """Let a call begin to use the series; the collector is woken only if nothing samples it."""
+        if self.unavailable:
+            return
         # The loop first, so that a call that is running has one.
         self._edge(EdgeRequest(number, True), started, reading)
         self.calls[number] = self.windows[number] = started
-        if not self.sampled:
+        if not self.sampled and (self.samples or not self._caller_reads):
             self._link.idle.append(self)
             self._link.wake()
 
     def leave(self, number: int, ended: int, reading: Reading) -> None:
         """Let a call cease to use the series."""
-        self.calls.pop(number, None)
-        self._edge(EdgeRequest(number, False), ended, reading)
+        if self.calls.pop(number, None) is not None:
+            self._edge(EdgeRequest(number, False), ended, reading)
 
     def _edge(self, request: EdgeRequest, t: int, reading: Reading) -> None:
         if not self._caller_reads:
@@ -96,21 +107,23 @@ class Series:
             self.edge_requests.append(request)
             self._link.waiting.append(self)
             self._link.wake()
-        elif self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
+        elif self.samples and self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
             # The reading at an edge is a sample too, but at most one in a tenth of the interval.
             self._next_edge_sample = t + self.interval // 10
             self._edge_samples.append((t, reading))
 
     def awaits_edges(self, call: int) -> bool:
         """Return whether a call that has ended still waits for a reading at one of its edges."""
-        return not self._caller_reads and not (
-            EdgeRequest(call, True) in self.edges and EdgeRequest(call, False) in self.edges
-        )
+        if self._caller_reads or call not in self.windows:
+            return False
+        return EdgeRequest(call, True) not in self.edges or EdgeRequest(call, False) not in self.edges
 
-    def take_edges(self, call: int) -> tuple[Reading, Reading]:
-        """Return the readings at the edges of a call, None for one that failed, and forget them."""
+    def take_edges(self, call: int) -> tuple[Reading, Reading, int]:
+        """Return the readings at the edges of a call, None for one that failed, and the nanoseconds between them."""
         self.loops.pop(call, None)
-        return self.edges.pop(EdgeRequest(call, True), None), self.edges.pop(EdgeRequest(call, False), None)
+        entered_at, entered = self.edges.pop(EdgeRequest(call, True), (0, None))
+        left_at, left = self.edges.pop(EdgeRequest(call, False), (0, None))
+        return entered, left, left_at - entered_at
 
     def loops_in_use(self) -> list[AbstractEventLoop | None]:
         """Return the event loops of the running calls, the latest last."""

@@ -31,7 +31,7 @@ _BATCH = 8192
 _SPANS = insert_for(Span, upsert=True)
 _RESULTS = insert_for(Result)
 _EVENTS = insert_for(Event)
-_SERIES = insert_for(Series)
+_SERIES = insert_for(Series, upsert=True)
 _CHUNKS = insert_for(Chunk, without_id=True)
 _SAMPLES = insert_for(Sample, without_id=True)
 
@@ -71,17 +71,19 @@ class Writer:
         self._units: list[Unit] = []
         self._tails: dict[int, Tail] = {}
         self._new_series: list[Row] = []
+        self._provenance: dict[int, str] = {}
 
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
         self._units.append(unit)
 
     def add_series(self, series: SampledSeries) -> None:
-        """Take a series whose samples are to be stored."""
-        if series.number in self._tails:
+        """Take a series whose samples are to be stored, as soon as it is known how its numbers come about."""
+        if series.provenance is None or self._provenance.get(series.number) == series.provenance:
             return
-        self._tails[series.number] = Tail(series)
-        described = (series.measure_type, series.unit, series.probe.source, "measured", series.interval)
+        self._provenance[series.number] = series.provenance
+        self._tails.setdefault(series.number, Tail(series))
+        described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
         self._new_series.append((key(self.process_id, series.number), self.process_id, *described))
 
     def pending(self) -> int:

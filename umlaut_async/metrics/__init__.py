@@ -3,5 +3,17 @@
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.resources import CPUMetric, IOMetric, MemoryMetric
 from umlaut_async.metrics.timing import LatencyMetric, ThroughputMetric, TimeMetric
+from umlaut_async.metrics.waiting import AwaitMetric, EventLoopLagMetric, WaitMetric
 
-__all__ = ["CPUMetric", "IOMetric", "LatencyMetric", "MemoryMetric", "Metric", "ThroughputMetric", "TimeMetric"]
+__all__ = [
+    "AwaitMetric",
+    "CPUMetric",
+    "EventLoopLagMetric",
+    "IOMetric",
+    "LatencyMetric",
+    "MemoryMetric",
+    "Metric",
+    "ThroughputMetric",
+    "TimeMetric",
+    "WaitMetric",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 import weakref
 from typing import Any, ClassVar, Protocol
 
 from umlaut_async.calls import Call, checked_entries, innermost
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
-from umlaut_async.probes import Place, Probe
+from umlaut_async.probes import Place, Probe, UnreadableError
 from umlaut_async.switch import disabled
 
 _SHORTEST_INTERVAL = 0.001
@@ -58,6 +59,9 @@ class Metric:
     reduction: ClassVar[str] = ""
     """How the value of a call is made, by name; empty for the way that `counter` says."""
 
+    steps: ClassVar[bool] = False
+    """Whether a coroutine must be driven step by step for it."""
+
     interval: float | None
 
     def __init__(self, description: str, interval: float = 1) -> None:
@@ -75,7 +79,18 @@ class Metric:
         if read is None:
             return None
         place = Place.LOOP if inspect.iscoroutinefunction(read) else Place.THREAD
-        return Probe(("user", id(self)), read, "user", place)
+        return Probe(("user", id(self)), read, "user", place, check=_number)
+
+    def check(self, kind: str) -> None:
+        """Refuse a kind of stage on which this cannot be measured.
+
+        Args:
+            kind: "function", "coroutine", "generator", "async generator", "with", "async with", "iterate" or "async
+                iterate".
+
+        Raises:
+            ArgumentTypeError: It cannot be measured there.
+        """
 
     def track(self, num_entries: float) -> None:
         """Add entries to the innermost running call that uses this metric.
@@ -118,6 +133,24 @@ class Metric:
     def __repr__(self) -> str:
         interval = "" if self.interval is None else f", interval={self.interval:g}"
         return f"{type(self).__name__}({self.description!r}{interval})"
+
+
+def _number(value: Any) -> float:
+    """Return what a user's `read` gave as a plain number."""
+    if not isinstance(value, (int, float)) and callable(item := getattr(value, "item", None)):
+        value = item()
+    if not isinstance(value, (int, float)):
+        raise UnreadableError(f"read() returned {_shortened(value)}, which is not a number")
+    if not math.isfinite(value):
+        raise UnreadableError(f"read() returned {value}, which is not finite")
+    return value
+
+
+def _shortened(value: Any) -> str:
+    try:
+        return repr(value)[:100]
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def _checked_description(description: object) -> str:

@@ -1,4 +1,4 @@
-"""How the value of a call is made from its duration, its entries, its edge readings and its samples."""
+"""How the value of a call is made from its record, its entries, its edge readings and its samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.summary import Summary, merge, summarise
 
 if TYPE_CHECKING:
-    from umlaut_async.records import Reading
+    from umlaut_async.records import CallRecord, Reading
 
 Outcome: TypeAlias = "tuple[float, dict[str, Any] | None]"
 """A call's value in the unit of its metric, and what is kept beside it."""
@@ -18,82 +18,96 @@ class Reduction(Protocol):
     """Makes the value of a call."""
 
     def __call__(
-        self, duration: int, entries: float | None, entered: Reading, left: Reading, samples: Summary | None, /
+        self,
+        call: CallRecord,
+        entries: float | None,
+        entered: Reading,
+        left: Reading,
+        samples: Summary | None,
+        elapsed: int,
+        /,
     ) -> Outcome | None:
         """Return the value, or None where what it needs is missing.
 
         Args:
-            duration: Nanoseconds.
+            call: The call that has ended.
             entries: What was tracked, or the items that were yielded.
             entered: The reading at the first edge; None if it could not be taken.
             left: The reading at the last edge; likewise.
             samples: The samples between the edges.
+            elapsed: The nanoseconds between the two edge readings.
         """
         ...
 
 
-def _time(duration: int, entries: object, entered: object, left: object, samples: object) -> Outcome:
-    return duration / 1e9, None
+def _time(call: CallRecord, *_: object) -> Outcome:
+    return call.duration / 1e9, None
 
 
-def _latency(duration: int, entries: float | None, entered: object, left: object, samples: object) -> Outcome | None:
-    return (duration / 1e9 / entries, None) if entries else None
+def _latency(call: CallRecord, entries: float | None, *_: object) -> Outcome | None:
+    return (call.duration / 1e9 / entries, None) if entries else None
 
 
-def _throughput(duration: int, entries: float | None, entered: object, left: object, samples: object) -> Outcome | None:
-    return None if entries is None or not duration else (entries * 1e9 / duration, None)
+def _throughput(call: CallRecord, entries: float | None, *_: object) -> Outcome | None:
+    return None if entries is None or not call.duration else (entries * 1e9 / call.duration, None)
 
 
 def _cpu(
-    duration: int, entries: object, entered: int | None, left: int | None, samples: Summary | None
+    call: CallRecord, entries: object, entered: int | None, left: int | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    if entered is None or left is None or not duration:
+    if entered is None or left is None or elapsed <= 0:
         return None
-    value = 100 * (left - entered) / duration
-    return value, _described(samples or Summary(1, value, value, value, value, value))
+    value = 100 * (left - entered) / elapsed
+    return value, described(samples or Summary(1, value, value, value, value, value))
 
 
 def _io(
-    duration: int, entries: object, entered: IOCounters | None, left: IOCounters | None, samples: Summary | None
+    call: CallRecord,
+    entries: object,
+    entered: IOCounters | None,
+    left: IOCounters | None,
+    samples: Summary | None,
+    elapsed: int,
 ) -> Outcome | None:
-    if entered is None or left is None or not duration:
+    if entered is None or left is None or elapsed <= 0:
         return None
     moved = IOCounters(*(later - earlier for earlier, later in zip(entered, left, strict=True)))
-    value = (moved.read + moved.written) / MIB * 1e9 / duration
-    return value, _described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
+    value = (moved.read + moved.written) / MIB * 1e9 / elapsed
+    return value, described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
 
 
 def _peak(
-    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+    call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    readings = _readings(entered, left, samples)
-    return None if readings is None else (readings.max, _described(readings))
+    readings = readings_of(entered, left, samples)
+    return None if readings is None else (readings.max, described(readings))
 
 
 def _mean(
-    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+    call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    readings = _readings(entered, left, samples)
-    return None if readings is None else (readings.mean, _described(readings))
+    readings = readings_of(entered, left, samples)
+    return None if readings is None else (readings.mean, described(readings))
 
 
 def _difference(
-    duration: int, entries: object, entered: float | None, left: float | None, samples: Summary | None
+    call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    readings = _readings(entered, left, samples)
+    readings = readings_of(entered, left, samples)
     if entered is None or left is None or readings is None:
         return None
-    return left - entered, _described(readings)
+    return left - entered, described(readings)
 
 
-def _readings(entered: float | None, left: float | None, samples: Summary | None) -> Summary | None:
+def readings_of(entered: float | None, left: float | None, samples: Summary | None) -> Summary | None:
     """Summarise the readings at the edges and those between them."""
     first = None if entered is None else summarise((entered,))
     last = None if left is None else summarise((left,))
     return merge(merge(first, samples), last)
 
 
-def _described(readings: Summary) -> dict[str, Any]:
+def described(readings: Summary) -> dict[str, Any]:
+    """Return what every sampled metric keeps beside its value."""
     return {
         "n": readings.n,
         "min": readings.min,

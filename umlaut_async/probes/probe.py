@@ -11,6 +11,27 @@ if TYPE_CHECKING:
     from umlaut_async.records import Reading
 
 
+class UnreadableError(Exception):
+    """A reading could not be taken this time; the message says why."""
+
+
+class UnavailableError(Exception):
+    """A probe can never be read here as things are.
+
+    Args:
+        reason: Why not, in a sentence for users.
+        cure: What would change it: a command, or what to do.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(reason, cure)
+        self.reason = reason
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.cure}"
+
+
 class Place(enum.Enum):
     """Where a probe is read."""
 
@@ -28,9 +49,20 @@ class Probe(NamedTuple):
     key: Hashable
     """Probes of equal key are the same source: their samples are shared."""
     read: Callable[[], Any]
-    """Takes one reading; raises where it cannot."""
+    """Takes one reading: a number, or a tuple of numbers. Raises `UnavailableError` where there can never be one, and
+    anything else where this one failed. What is expensive is done at the first reading."""
     source: str
     """The name of the source, which is stored as provenance."""
     place: Place = Place.CALLER
-    rate: Callable[[Reading, Reading, int], float] | None = None
-    """Makes a counter a rate: from the earlier and the later reading and the nanoseconds between them."""
+    rate: Callable[[Any, Any, int], float | None] | None = None
+    """Makes a counter a rate: from two readings, the earlier first, and the nanoseconds between them; None is a gap."""
+    provenance: str = "measured"
+    """How the numbers come about: measured or estimated."""
+    check: Callable[[Any], Reading] | None = None
+    """Makes a number of what `read` returned, or raises `UnreadableError`."""
+    keep_awake: Callable[[], int | None] | None = None
+    """Asked after a reading: the nanoseconds within which the next must follow, whatever the interval."""
+    deadline: float | None = 2.0
+    """The seconds after which a reading elsewhere than in the caller is given up."""
+    close: Callable[[], None] | None = None
+    """Called when nothing reads the probe any more."""

@@ -1,0 +1,50 @@
+"""What is said of a series that cannot be read: one line in the log and one event, whatever the number of calls."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from umlaut_async.probes import UnavailableError
+from umlaut_async.records import EventRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from umlaut_async.collector.series import Series
+    from umlaut_async.probes import UnreadableError
+
+_logger = logging.getLogger("umlaut_async")
+
+
+class Faults:
+    """Reports what could not be read, once for each series.
+
+    Args:
+        report: Takes the events.
+        now: Tells the time.
+    """
+
+    def __init__(self, report: Callable[[EventRecord], None], now: Callable[[], int]) -> None:
+        self._report = report
+        self._now = now
+        self._reported: set[Series] = set()
+
+    def add(self, series: Series, error: UnavailableError | UnreadableError) -> None:
+        """Take note that a reading of a series failed."""
+        if series.provenance is None:
+            series.provenance = "unavailable"
+            series.unavailable = isinstance(error, UnavailableError)
+        if series in self._reported:
+            return
+        self._reported.add(series)
+        named = f"{series.measure_type} {series.description!r}"
+        data = {"type": series.measure_type, "description": series.description, "reason": str(error)}
+        if series.unavailable and isinstance(error, UnavailableError):
+            message = f"{named} is not recorded: {error.reason}. To record it: {error.cure}"
+            kind, data = "unavailable", {**data, "reason": error.reason, "cure": error.cure}
+        else:
+            message = f"{named} could not be read, and is absent where that happens: {error}"
+            kind = "unreadable"
+        _logger.warning("%s", message)
+        self._report(EventRecord(self._now(), kind, message, data))

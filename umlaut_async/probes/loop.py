@@ -1,0 +1,41 @@
+"""The responsiveness of an event loop, probed from outside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from umlaut_async.clock import now
+from umlaut_async.probes.probe import Place, Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable
+
+BLOCKED = 0.05
+"""The seconds without an answer from which on a loop counts as blocked."""
+
+
+def loop_lag(key: Hashable, interval: float) -> Probe:
+    """Return the probe of how long the event loop of a stage takes to answer, in seconds.
+
+    A question is put to the loop at each tick, and waits for as long as the loop does not run it. What blocks a loop
+    began at some time since it last answered: half of that time is added, so that a block is known within half of the
+    interval.
+
+    Args:
+        key: What the samples belong to.
+        interval: The seconds between two ticks.
+    """
+    return Probe(key, _asker(interval), "event-loop", Place.LOOP, deadline=None)
+
+
+def _asker(interval: float) -> Callable[[], Coroutine[None, None, float]]:
+    def ask() -> Coroutine[None, None, float]:
+        asked = now()
+
+        async def answer() -> float:
+            lag = (now() - asked) / 1e9
+            return lag if lag < BLOCKED else lag + interval / 2
+
+        return answer()
+
+    return ask
