@@ -1,0 +1,324 @@
+"""What happens to energy counters, on a fake machine; `python -m` runs one of these in a mount namespace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fake_rapl import CPU, POWERCAP, TOP, TOP_OF_DRAM, Domain, Machine
+from umlaut_async.metrics.energy import REDUCTIONS
+from umlaut_async.probes import UnavailableError, UnreadableError
+from umlaut_async.probes.pyrapl import pyrapl
+from umlaut_async.probes.rapl import Energy, EnergyReader, watts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECOND = 1_000_000_000
+NOBODY = 65534
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 0
+
+    def __call__(self) -> int:
+        return self.time
+
+
+def spent(earlier: Energy, later: Energy) -> dict[str, Any] | None:
+    """Return what EnergyMetric makes of two readings."""
+    outcome = REDUCTIONS["energy"](None, None, earlier, later, None, SECOND)  # type: ignore[arg-type]
+    if outcome is None:
+        return None
+    value, data = outcome
+    assert data is not None
+    assert value == sum(data["packages"])
+    return data
+
+
+def power(earlier: Energy, later: Energy, elapsed: int) -> float:
+    """Return what PowerMetric makes of two readings."""
+    outcome = REDUCTIONS["power"](None, None, earlier, later, None, elapsed)  # type: ignore[arg-type]
+    assert outcome is not None
+    return outcome[0]
+
+
+def scripted(packages: str, dram: str, wraps: str) -> None:
+    """Polled as often as it asks for, it counts exactly, whatever wraps meanwhile."""
+    machine, clock = Machine(int(packages), dram == "dram"), Clock()
+    watts_of = [100 + 50 * number for number in range(int(packages))]
+    for package in machine.packages:
+        package.count(TOP // 2 + 12345)
+    for memory in machine.dram:
+        memory.count(TOP_OF_DRAM - 1)
+    reader = EnergyReader(clock)
+    assert reader.keep_awake() is None
+    entered = reader.read()
+    begun = [package.counted for package in machine.packages]
+    begun_dram = [memory.counted for memory in machine.dram]
+    within = reader.keep_awake()
+    assert within is not None
+    assert within <= min([TOP, *(memory.top or 0 for memory in machine.dram)]) * 1000 // (4 * 500)
+    step = within // 1_000_000 * 1_000_000
+    while machine.packages[0].counted < (int(wraps) + 0.9) * TOP:
+        clock.time += step
+        machine.count(*(each * step // 1000 for each in watts_of), dram=20 * step // 1000)
+        left = reader.read()
+    assert machine.packages[0].counted // TOP == int(wraps)
+    true = [package.counted - begin for package, begin in zip(machine.packages, begun, strict=True)]
+    data = spent(entered, left)
+    assert data is not None
+    assert data["packages"] == true
+    true_dram = [memory.counted - begin for memory, begin in zip(machine.dram, begun_dram, strict=True)]
+    assert data.get("dram") == (true_dram or None)
+    assert power(entered, left, clock.time) == pytest.approx(sum(watts_of), rel=0.01)
+
+
+def step_of_power() -> None:
+    """The integral of the samples is what the counter counted, on a step of the power and at uneven ticks."""
+    machine, clock = Machine(), Clock()
+    reader = EnergyReader(clock)
+    entered = earlier = reader.read()
+    integral = 0.0
+    for tick in range(200):
+        elapsed = (70 + 61 * tick % 60) * SECOND // 1000
+        clock.time += elapsed
+        machine.count((100 if tick < 100 else 300) * elapsed // 1000)
+        later = reader.read()
+        sample = watts(earlier, later, elapsed)
+        assert sample is not None
+        assert sample == pytest.approx(100 if tick < 100 else 300, rel=0.01)
+        integral += sample * elapsed / 1000
+        earlier = later
+    data = spent(entered, earlier)
+    assert data is not None
+    assert data["packages"] == [machine.packages[0].counted]
+    assert integral == pytest.approx(data["packages"][0], rel=0.02)
+
+
+def error_once(error: str, counter: str) -> None:
+    """A reading that fails is a gap: no number covers it, the next ones are right."""
+    machine, clock = Machine(2, dram=True), Clock()
+    reader = EnergyReader(clock)
+    machine.count(5_000_000, 6_000_000, dram=1_000_000)
+    entered = reader.read()
+    clock.time += SECOND
+    machine.count(100_000_000, 50_000_000, dram=9_000_000)
+    before = reader.read()
+    faulty = machine.packages[1] if counter == "package" else machine.dram[0]
+    clock.time += SECOND
+    if error == "EIO":
+        faulty.counter.unlink()
+        # At address 0 there is no memory of this process.
+        faulty.counter.symlink_to("/proc/self/mem")
+        message = ".*Input/output error"
+    else:
+        faulty.show("")
+        message = "could not convert"
+    if counter == "package":
+        with pytest.raises(UnreadableError, match=f"intel-rapl:1/energy_uj could not be read: {message}"):
+            reader.read()
+    else:
+        gap = spent(entered, reader.read())
+        assert gap == {"packages": [100_000_000, 50_000_000]}
+    if error == "EIO":
+        faulty.counter.unlink()
+    clock.time += SECOND
+    machine.count(100_000_000, 50_000_000, dram=9_000_000)
+    after = reader.read()
+    assert spent(entered, before) == {"packages": [100_000_000, 50_000_000], "dram": [9_000_000] * 2}
+    if counter == "package":
+        assert spent(entered, after) is None
+        assert watts(before, after, 2 * SECOND) is None
+    else:
+        assert spent(entered, after) == {"packages": [200_000_000, 100_000_000]}
+    clock.time += SECOND
+    machine.count(7_000_000, 8_000_000, dram=3)
+    assert spent(after, reader.read()) == {"packages": [7_000_000, 8_000_000], "dram": [3, 3]}
+
+
+def reset() -> None:
+    """A counter that was set back, as by a machine that slept, is a gap and no wrap."""
+    machine, clock = Machine(), Clock()
+    reader = EnergyReader(clock)
+    machine.count(TOP // 3)
+    entered = reader.read()
+    clock.time += SECOND
+    machine.packages[0].counted = 0
+    machine.count(1_000_000)
+    resumed = reader.read()
+    assert spent(entered, resumed) is None
+    clock.time += SECOND
+    machine.count(1_000_000)
+    assert spent(resumed, reader.read()) == {"packages": [1_000_000]}
+
+
+def unknown_range() -> None:
+    """Where the range of a counter is not told, a lower value is a gap."""
+    machine, clock = Machine(), Clock()
+    (machine.packages[0].folder / "max_energy_range_uj").unlink()
+    reader = EnergyReader(clock)
+    machine.count(TOP - 1_000_000)
+    entered = reader.read()
+    assert reader.keep_awake() == pytest.approx(16 * SECOND, rel=0.1)
+    clock.time += SECOND
+    machine.count(2_000_000)
+    wrapped = reader.read()
+    assert spent(entered, wrapped) is None
+    clock.time += SECOND
+    machine.count(2_000_000)
+    assert spent(wrapped, reader.read()) == {"packages": [2_000_000]}
+
+
+def not_polled() -> None:
+    """After a time in which the counter can have wrapped, nothing is known."""
+    machine, clock = Machine(), Clock()
+    reader = EnergyReader(clock)
+    entered = reader.read()
+    clock.time += TOP
+    machine.count(2_000_000)
+    assert spent(entered, reader.read()) is None
+
+
+def permission() -> None:
+    """Who may not read the counters is told the command that allows it, and that command does."""
+    machine = Machine(2, dram=True)
+    for domain in machine.packages + machine.dram + machine.others:
+        domain.counter.chmod(0o400)
+    pyrapl()  # The user nobody may not see the files of this interpreter.
+    reader = EnergyReader()
+    os.seteuid(NOBODY)
+    with pytest.raises(UnavailableError) as refused:
+        reader.read()
+    os.seteuid(0)
+    assert all(domain.counter.stat().st_mode & 0o777 == 0o400 for domain in machine.packages)
+    assert "may not read" in refused.value.reason
+    introduction, command = refused.value.cure.split(" sudo ")
+    assert introduction == "run:"
+    subprocess.run(command, shell=True, check=True)
+    os.seteuid(NOBODY)
+    entered = reader.read()
+    os.seteuid(0)
+    machine.count(1_000_000, 2_000_000, dram=5)
+    os.seteuid(NOBODY)
+    data = spent(entered, reader.read())
+    os.seteuid(0)
+    assert data == {"packages": [1_000_000, 2_000_000], "dram": [5, 5]}
+
+
+def vanishing() -> None:
+    """Counters that vanish are a gap, and so is their return."""
+    machine, clock = Machine(), Clock()
+    reader = EnergyReader(clock)
+    machine.count(1_000_000)
+    entered = reader.read()
+    machine.packages[0].remove()
+    clock.time += SECOND
+    with pytest.raises(UnavailableError):
+        reader.read()
+    machine.packages = [Domain(machine.packages[0].folder, "package-0")]
+    machine.others = []
+    machine.count(9_000_000)
+    clock.time += SECOND
+    back = reader.read()
+    assert spent(entered, back) is None
+    machine.count(1_000_000)
+    assert spent(back, reader.read()) == {"packages": [1_000_000]}
+
+
+def unplugged() -> None:
+    """Of two packages one goes: no number covers that, those that follow are of the other."""
+    machine, clock = Machine(2, dram=True), Clock()
+    reader = EnergyReader(clock)
+    entered = reader.read()
+    machine.packages[1].remove()
+    clock.time += SECOND
+    machine.packages[0].count(1_000_000)
+    after = reader.read()
+    assert spent(entered, after) is None
+    clock.time += SECOND
+    machine.packages[0].count(2_000_000)
+    assert spent(after, reader.read()) == {"packages": [2_000_000], "dram": [0]}
+
+
+def topology(case: str) -> None:
+    """All packages are read, whatever the topology of the CPUs tells."""
+    machine = Machine(2, dram=True, sockets={"fewer": 1, "more": 3}.get(case))
+    if case == "offline":
+        (CPU / "cpu3" / "topology" / "physical_package_id").unlink()
+    elif case == "none":
+        (CPU / "present").unlink()
+    reader = EnergyReader()
+    entered = reader.read()
+    machine.count(1_000_000, 2_000_000, dram=3)
+    assert spent(entered, reader.read()) == {"packages": [1_000_000, 2_000_000], "dram": [3, 3]}
+
+
+def unavailable(case: str) -> None:
+    """A machine without counters that can be read says why, and what to do."""
+    machine = Machine(1)
+    if case == "nothing":
+        subprocess.run(["umount", "/sys/class"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "none", "/sys/class"], check=True)
+    elif case == "only mmio":
+        machine.packages[0].remove()
+        machine.others[1].remove()
+        assert (POWERCAP / "intel-rapl-mmio").exists()
+    elif case == "dies":
+        (machine.packages[0].folder / "name").write_text("package-0-die-0\n")
+        (machine.others[1].folder / "name").write_text("package-0-die-1\n")
+    elif case == "no pyRAPL":
+        sys.modules["pyRAPL"] = None  # type: ignore[assignment]
+    else:
+        machine.packages[0].counter.unlink()
+    reader = EnergyReader()
+    for _ in range(2):
+        with pytest.raises(UnavailableError) as refused:
+            reader.read()
+        assert len(refused.value.reason.split()) > 4
+        assert "modprobe" in refused.value.cure if case in ("nothing", "only mmio") else len(refused.value.cure) > 10
+    assert reader.keep_awake() is None
+
+
+def plain_pyrapl() -> None:
+    """What is read is what pyRAPL itself reads, and another thing than cores and the whole system."""
+    machine = Machine(2, dram=True)
+    machine.count(10, 20, dram=30)
+    reader = EnergyReader()
+    earlier, entered = pyrapl().Sensor().energy(), reader.read()
+    machine.count(1_000_000, 2_000_000, dram=3_000_000)
+    later, left = pyrapl().Sensor().energy(), reader.read()
+    assert spent(entered, left) == {"packages": list(later - earlier)[::2], "dram": list(later - earlier)[1::2]}
+
+
+def closing() -> None:
+    """Closing drops the files and not the counts; a forked child reads for itself."""
+    machine = Machine()
+    reader = EnergyReader()
+    entered = reader.read()
+    assert open_counters() == [str(machine.packages[0].counter)]
+    reader.close()
+    assert open_counters() == []
+    machine.count(1_000_000)
+    assert spent(entered, reader.read()) == {"packages": [1_000_000]}
+
+
+def open_counters() -> list[str]:
+    targets = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            targets.append(os.readlink(descriptor))
+        except OSError:
+            pass
+    return [target for target in targets if target.endswith("energy_uj")]
+
+
+if __name__ == "__main__":
+    scenario: Callable[..., None] = globals()[sys.argv[1]]
+    scenario(*sys.argv[2:])

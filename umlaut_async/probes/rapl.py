@@ -1,0 +1,159 @@
+"""The energy that the packages of the CPU and their memory use, counted by the hardware (RAPL), read through pyRAPL.
+
+pyRAPL finds, opens and reads the counters. It is added here that these wrap, that reading one may fail, and that
+packages are not always where the topology of the CPUs says. Only whole packages are added up: their cores are parts of
+them, and "psys" contains them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.clock import now
+from umlaut_async.probes.probe import Place, Probe, UnreadableError
+from umlaut_async.probes.rapl_domains import Domain, open_domains
+from umlaut_async.probes.unwrap import Count, WrappingCounter, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_FASTEST = 1_000_000_000
+"""µJ a second: twice the power of the largest packages that are sold, which boost by half of it at most."""
+_LEAST_RANGE = 65_532_000_000
+"""µJ: the smallest range that is common, 2³² units of 15.3 µJ."""
+_SHORTEST_WAIT = 1_000_000
+
+
+class Energy(NamedTuple):
+    """What has been counted, in µJ, in the order of the sockets."""
+
+    packages: tuple[Count, ...]
+    dram: tuple[Count, ...]
+    """Of those sockets that count the energy of their memory, and whose count can be read."""
+
+
+def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) -> Probe:
+    """Return the probe of the energy counters of this machine.
+
+    Args:
+        rate: What makes samples of two readings.
+    """
+    return Probe("rapl", _read, "rapl", Place.THREAD, rate, keep_awake=_keep_awake, close=_close)
+
+
+def watts(earlier: Energy, later: Energy, elapsed: int) -> float | None:
+    """Return the mean power of all packages between two readings; None if there is a gap between these.
+
+    Args:
+        earlier: The first reading.
+        later: The second.
+        elapsed: The nanoseconds between them.
+    """
+    spent = difference(earlier.packages, later.packages)
+    return None if spent is None or elapsed <= 0 else sum(spent) * 1e3 / elapsed
+
+
+class EnergyReader:
+    """Reads the energy counters; any thread may.
+
+    Args:
+        clock: Tells the monotonic time in nanoseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int] = now) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._packages: list[Domain] = []
+        self._dram: list[Domain] = []
+        # By the path of the file. They outlive the open files, since what they know does not depend on these.
+        self._counters: dict[str, WrappingCounter] = {}
+
+    def read(self) -> Energy:
+        """Take one reading.
+
+        Raises:
+            UnavailableError: The machine has no counters, or this process may not read them.
+            UnreadableError: A package could not be read this time.
+        """
+        with self._lock:
+            if any(domain.is_deleted() for domain in self._domains()):
+                self._close()
+            if not self._packages:
+                self._open()
+            at = self._clock()
+            # All are read, though one may fail: a counter that is not read for long loses its count.
+            packages, failures = self._add(self._packages, at)
+            dram, failures_of_dram = self._add(self._dram, at)
+            if failures or failures_of_dram:
+                self._close()
+            if failures:
+                raise UnreadableError("; ".join(failures))
+            return Energy(packages, dram)
+
+    def keep_awake(self) -> int | None:
+        """Return the nanoseconds within which the next reading must follow, so that no wrap is missed."""
+        waits = [counter.keep_awake for counter in self._counters.copy().values()]
+        return max(min(waits), _SHORTEST_WAIT) if waits else None
+
+    def close(self) -> None:
+        """Close the files; the next reading opens them again, and the counts go on."""
+        with self._lock:
+            self._close()
+
+    def _domains(self) -> list[Domain]:
+        return self._packages + self._dram
+
+    def _add(self, domains: Iterable[Domain], at: int) -> tuple[tuple[Count, ...], list[str]]:
+        counts, failures = [], []
+        for domain in domains:
+            counter = self._counters[domain.path]
+            try:
+                counts.append(counter.add(domain.read(), at))
+            except (OSError, ValueError) as error:
+                counter.lose()
+                failures.append(f"{domain.path} could not be read: {error}")
+        return tuple(counts), failures
+
+    def _open(self) -> None:
+        known = self._counters
+        try:
+            self._packages, self._dram = open_domains()
+        except Exception:
+            for unread in known.values():
+                unread.lose()
+            raise
+        self._counters = {}
+        for domain in self._domains():
+            top = domain.range()
+            counter = known.get(domain.path)
+            if counter is None or counter.top != top:
+                counter = WrappingCounter(top, _FASTEST, _LEAST_RANGE)
+            self._counters[domain.path] = counter
+
+    def _close(self) -> None:
+        for domain in self._domains():
+            domain.close()
+        self._packages, self._dram = [], []
+
+
+_readers: dict[int, EnergyReader] = {}
+"""By process, so that a forked child shares neither the lock nor the file positions of its parent."""
+
+
+def _reader() -> EnergyReader:
+    process = os.getpid()
+    return _readers.get(process) or _readers.setdefault(process, EnergyReader())
+
+
+def _read() -> Energy:
+    return _reader().read()
+
+
+def _keep_awake() -> int | None:
+    return _reader().keep_awake()
+
+
+def _close() -> None:
+    _reader().close()

@@ -1,0 +1,115 @@
+"""The energy counters of this machine (RAPL), as pyRAPL finds and opens them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from umlaut_async.probes.probe import UnavailableError
+from umlaut_async.probes.pyrapl import pyrapl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PACKAGES = Path("/sys/class/powercap/intel-rapl")
+
+_CHMOD = "run: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+_MODPROBE = "on a machine with an Intel or AMD CPU run: sudo modprobe intel_rapl_msr"
+
+
+class Domain:
+    """One counter, as pyRAPL has opened it."""
+
+    def __init__(self, api: Any, socket: int) -> None:
+        self._api = api
+        self._socket = socket
+        self._file = api._sys_files[0]
+        self.path: str = self._file.name
+
+    def read(self) -> int:
+        return int(self._api.energy()[self._socket])
+
+    def range(self) -> int | None:
+        try:
+            return int(Path(self.path).with_name("max_energy_range_uj").read_text()) or None
+        except (OSError, ValueError):
+            return None
+
+    def is_deleted(self) -> bool:
+        """Return whether the file is gone, and would give its last value for ever."""
+        return os.fstat(self._file.fileno()).st_nlink == 0
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_domains() -> tuple[list[Domain], list[Domain]]:
+    """Open the counters of all packages, and of memory where there are any that can be opened."""
+    folders = _package_folders()
+    try:
+        rapl = pyrapl()
+    except ImportError as error:
+        raise UnavailableError(f"pyRAPL cannot be imported ({error})", "run: pip install pyRAPL") from None
+    packages: list[Domain] = []
+    dram: list[Domain] = []
+    try:
+        packages.extend(_open_domain(rapl.PkgAPI, rapl, socket) for socket in folders)
+    except PermissionError:
+        _close_all(packages)
+        raise UnavailableError("this process may not read the energy counters of the CPU", _CHMOD) from None
+    except Exception as error:
+        _close_all(packages)
+        reason = f"pyRAPL cannot open the energy counters below {_PACKAGES} ({type(error).__name__}: {error})"
+        raise UnavailableError(reason, "it needs one domain named package-<socket> for each CPU socket") from None
+    for socket, folder in folders.items():
+        if any(name == "dram" for name in _names(folder).values()):
+            try:
+                dram.append(_open_domain(rapl.DramAPI, rapl, socket))
+            except (OSError, rapl.PyRAPLException):
+                pass  # The energy of packages is worth having without it.
+    return packages, dram
+
+
+def _close_all(domains: Iterable[Domain]) -> None:
+    for domain in domains:
+        domain.close()
+
+
+def _open_domain(api_class: Any, rapl: Any, socket: int) -> Domain:
+    try:
+        api = api_class([socket])
+    except (FileNotFoundError, ValueError, rapl.PyRAPLBadSocketIdException):
+        # Not all packages are sockets in the topology, and pyRAPL fails on CPUs that are offline. To open the counters
+        # it needs no topology.
+        api = api_class.__new__(api_class)
+        api._socket_ids = [socket]
+        api._sys_files = api._open_rapl_files()
+    return Domain(api, socket)
+
+
+def _package_folders() -> dict[int, Path]:
+    """Return the folder of each package, by its socket."""
+    if sys.platform != "linux":
+        raise UnavailableError("only Linux gives access to the energy counters of the CPU", "run it on Linux")
+    found = {}
+    for folder, name in _names(_PACKAGES).items():
+        if package := re.match(r"package-(\d+)", name):
+            found[int(package[1])] = folder
+    if not found:
+        reason = f"there are no energy counters of CPU packages (RAPL) in {_PACKAGES}, as in most virtual machines"
+        raise UnavailableError(reason, _MODPROBE)
+    return dict(sorted(found.items()))
+
+
+def _names(folder: Path) -> dict[Path, str]:
+    """Return the names of the domains in a folder."""
+    names = {}
+    for file in sorted(folder.glob("intel-rapl:*/name")):
+        try:
+            names[file.parent] = file.read_text().strip()
+        except OSError:
+            pass  # It has gone meanwhile.
+    return names
