@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
-from umlaut_async.collector.collector import RunSettings
 from umlaut_async.collector.recorder import Recorder
+from umlaut_async.collector.settings import RunSettings
 from umlaut_async.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -142,7 +142,7 @@ class Benchmark:
             StoreError: It could not be stored; what can be stored later is tried again.
         """
         recorder = self._recorders.get(self.uuid)
-        if recorder is not None and not self._closed and not recorder.inherited:
+        if recorder is not None and not recorder.inherited:
             await wait_for_answer(recorder.flush)
 
     async def close(self) -> None:
@@ -250,9 +250,10 @@ class Benchmark:
             self.tags,
             self._collector,
             self._flush_interval,
+            implied,
         )
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
-            self.uuid, Recorder(settings, implied, self._call_before_end)
+            self.uuid, Recorder(settings, self._call_before_end)
         )
         recorder.start()
         return recorder
@@ -266,7 +267,7 @@ class Benchmark:
 
     async def _end(self, ending: Ending) -> None:
         recorder = self._recorders.get(self.uuid)
-        if recorder is None or self._closed or recorder.inherited:
+        if recorder is None or recorder.inherited:
             return
 
         def end(answer: Answer) -> None:

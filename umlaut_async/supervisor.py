@@ -14,7 +14,7 @@ from umlaut_async.switch import disabled
 from umlaut_async.wrapping import iterate, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
 
     from umlaut_async.wrapping import AsyncIteration, Iteration
@@ -111,14 +111,14 @@ class BenchmarkSupervisor:
         self._leave_block(sys._getframe(1), error)
 
     # Not coroutines: they run at once, in the frame of the `async with`.
-    def __aenter__(self) -> Awaitable[SupervisedBlock]:
-        return _Ready(self._enter_block("async with", sys._getframe(1)))
+    def __aenter__(self) -> Coroutine[Any, Any, SupervisedBlock]:
+        return _ready(self._enter_block("async with", sys._getframe(1)))
 
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Awaitable[None]:
+    ) -> Coroutine[Any, Any, None]:
         self._leave_block(sys._getframe(1), error)
-        return _Ready(None)
+        return _ready(None)
 
     def _enter_block(self, kind: str, frame: FrameType) -> SupervisedBlock:
         if self.name is None:
@@ -170,15 +170,8 @@ class _UnmeasuredBlock:
         checked_entries(num_entries)
 
 
-class _Ready:
-    """An awaitable that has its result."""
-
-    def __init__(self, result: Any) -> None:
-        self._result = result
-
-    def __await__(self) -> Any:
-        return self._result
-        yield
+async def _ready(result: T) -> T:
+    return result
 
 
 def _checked_metrics(metrics: object) -> tuple[Metric, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,7 +32,7 @@ class LossTracker(_Tracker):
 
     def serialize(self, loss_values: Any) -> bytes:
         """Return loss values as pickled bytes, as UMLAUT did; what is stored is JSON."""
-        return pickle.dumps(_numbers("loss_values", loss_values))
+        return _pickled(_numbers("loss_values", loss_values))
 
     def track(self, loss_values: Any, description: str) -> None:
         """Record the loss values of a run.
@@ -57,7 +56,7 @@ class TTATracker(_Tracker):
 
     def serialize(self, accuracies: Any) -> bytes:
         """Return accuracies as pickled bytes, as UMLAUT did; what is stored is JSON."""
-        return pickle.dumps(_numbers("accuracies", accuracies))
+        return _pickled(_numbers("accuracies", accuracies))
 
     def track(self, accuracies: Any, description: str) -> None:
         """Record the accuracies of a run, as they are given.
@@ -160,7 +159,7 @@ class HyperparameterTracker(_Tracker):
 
     def serialize(self) -> bytes:
         """Return what was tracked as pickled bytes, as UMLAUT did; what is stored is JSON."""
-        return pickle.dumps(self._content())
+        return _pickled(self._content())
 
     def track(self, measurement: Mapping[str, Any]) -> None:
         """Take note of one run of the search.
@@ -212,7 +211,7 @@ class ConfusionMatrixTracker(_Tracker):
 
     def serialize(self, matrix: Any, labels: Any) -> bytes:
         """Return a matrix and its labels as pickled bytes, as UMLAUT did; what is stored is JSON."""
-        return pickle.dumps(_confusion(matrix, labels))
+        return _pickled(_confusion(matrix, labels))
 
     def track(self, matrix: Any, labels: Any, description: str) -> None:
         """Record a confusion matrix.
@@ -227,6 +226,12 @@ class ConfusionMatrixTracker(_Tracker):
             ArgumentTypeError: It is not made of numbers.
         """
         self.benchmark.log(description, "confusion-matrix", _confusion(matrix, labels))
+
+
+def _pickled(value: Any) -> bytes:
+    import pickle
+
+    return pickle.dumps(value)
 
 
 def _number(name: str, value: Any) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Accounting:
+class Accounting(NamedTuple):
     """How many records of calls and of user values there were, and what became of them.
 
     At every quiet moment `recorded == stored + sum(dropped.values()) + in_flight`.
@@ -15,31 +14,44 @@ class Accounting:
     recorded: int = 0
     stored: int = 0
     """Committed."""
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = {}
     """By the reason."""
     in_flight: int = 0
     """On their way: in the buffer, or waiting for the writer."""
 
 
 class Ledger:
-    """Keeps the account of one run, on the collector's loop."""
+    """Keeps the account of the records that the collector has taken.
+
+    Only the collector writes it. Each entry replaces the whole account at once, so that who reads it from another
+    thread never sees half an entry.
+    """
 
     def __init__(self) -> None:
-        self.taken = 0
-        """How many records the collector has taken from the link."""
-        self.stored = 0
-        self.dropped: dict[str, int] = {}
+        self._account = Accounting()
+
+    def take(self, count: int) -> None:
+        """Enter records that were taken from the link."""
+        recorded, stored, dropped, in_flight = self._account
+        self._account = Accounting(recorded + count, stored, dropped, in_flight + count)
+
+    def store(self, count: int) -> None:
+        """Enter records that were committed."""
+        recorded, stored, dropped, in_flight = self._account
+        self._account = Accounting(recorded, stored + count, dropped, in_flight - count)
 
     def drop(self, reason: str, count: int) -> None:
-        """Count records that will never be stored."""
+        """Enter records that will never be stored."""
         if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
+            recorded, stored, dropped, in_flight = self._account
+            dropped = {**dropped, reason: dropped.get(reason, 0) + count}
+            self._account = Accounting(recorded, stored, dropped, in_flight - count)
 
-    def account(self, waiting: int, pending: int) -> Accounting:
+    def account(self, waiting: int = 0) -> Accounting:
         """Return the account.
 
         Args:
-            waiting: How many records wait in the link.
-            pending: How many the collector has taken but neither stored nor dropped.
+            waiting: How many more records wait in the link.
         """
-        return Accounting(self.taken + waiting, self.stored, dict(self.dropped), waiting + pending)
+        recorded, stored, dropped, in_flight = self._account
+        return Accounting(recorded + waiting, stored, dropped, in_flight + waiting)

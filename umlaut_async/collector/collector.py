@@ -5,42 +5,26 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now, since_epoch
-from umlaut_async.collector.account import Accounting, Ledger
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.errors import StoreError
 from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, ValueRecord
 
 if TYPE_CHECKING:
+    import threading
     from types import ModuleType
 
     from umlaut_async.calls import Call
+    from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.writer import Writer
-    from umlaut_async.store.location import Location
 
 _logger = logging.getLogger("umlaut_async")
-
-
-class RunSettings(NamedTuple):
-    """What a run is, before it begins."""
-
-    location: Location
-    replacing: bool
-    """Whether a file that is there is replaced."""
-    uuid: str
-    description: str
-    name: str
-    tags: tuple[str, ...]
-    collector: str
-    """Where the collector runs: "thread"."""
-    flush_interval: float
-    """Seconds."""
 
 
 class Collector:
@@ -49,17 +33,17 @@ class Collector:
     Args:
         settings: What the run is.
         link: Where the records come from.
-        implied: Whether nobody waits for the opening, so that its failure must be logged.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
     """
 
-    def __init__(self, settings: RunSettings, link: Link, implied: bool) -> None:
-        self.opened = threading.Event()
-        """Set when the database was opened, or could not be."""
+    def __init__(self, settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event) -> None:
+        self._opened = opened
         self._settings = settings
         self._link = link
-        self._implied = implied
         self._started = since_epoch(now())
-        self._ledger = Ledger()
+        self._ledger = ledger
+        self._lost_so_far = 0
         self._events: list[EventRecord] = []
         self._sampler = Sampler(self._events.append)
         self._attention = asyncio.Event()
@@ -67,11 +51,6 @@ class Collector:
         self._writer: Writer | None = None
         self._failure: StoreError | None = None
         self._complained = False
-
-    def accounting(self) -> Accounting:
-        """Return what became of the records."""
-        pending = 0 if self._intake is None else self._intake.pending()
-        return self._ledger.account(self._link.in_flight(), pending)
 
     async def run(self) -> None:
         """Collect until a request ends the run."""
@@ -109,9 +88,9 @@ class Collector:
             )
         except Exception as error:
             self._failure = _as_store_error(error)
-            if self._implied:
+            if self._settings.implied:
                 _logger.error("nothing will be recorded: %s", self._failure)
-        self.opened.set()
+        self._opened.set()
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -134,6 +113,8 @@ class Collector:
                 call.abandon()
             requests += await self._take()
         error = self._failure or await self._store(open_calls, bool(requests), ending)
+        if requests:
+            error = error or self._refusal()
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             await self._end()
@@ -150,7 +131,7 @@ class Collector:
             if isinstance(record, FlushRequest):
                 requests.append(record)
             elif isinstance(record, (CallRecord, ValueRecord)):
-                self._ledger.taken += 1
+                self._ledger.take(1)
                 self._ledger.drop("no database", 1)
         return requests
 
@@ -167,7 +148,7 @@ class Collector:
         except Exception as error:
             failure = _as_store_error(error)
             if ending is not None:
-                lost = self._intake.pending()
+                lost = self._ledger.account().in_flight
                 self._ledger.drop("not stored", lost)
                 _logger.error("%d records were lost at the end of the run: %s", lost, failure)
             elif not self._complained:
@@ -177,8 +158,18 @@ class Collector:
             return failure
         return None
 
+    def _refusal(self) -> StoreError | None:
+        """Return an error if records were dropped since a request was last answered."""
+        dropped = self._ledger.account().dropped
+        lost = sum(dropped.values()) - self._lost_so_far
+        self._lost_so_far += lost
+        if not lost:
+            return None
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
+        return StoreError(f"{lost} record(s) could not be stored and are lost ({reasons}); all others are on disk")
+
     def _described(self) -> dict[str, object]:
-        account = self.accounting()
+        account = self._ledger.account()
         return {
             "mode": self._settings.collector,
             "recorded": account.recorded,

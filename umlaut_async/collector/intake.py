@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now, since_epoch
+from umlaut_async.probes import Place
 from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord
 
 if TYPE_CHECKING:
@@ -51,35 +52,35 @@ class Intake:
         self._ended: set[int] = set()
         self._shown: set[int] = set()
 
-    def pending(self) -> int:
-        """Return how many records were taken but not stored."""
-        return len(self._held) + self._writer.pending()
-
     async def take(self) -> list[FlushRequest]:
         """Take the records that have come, and return the requests among them."""
-        requests = []
-        records = self._link.records
-        for taken in range(1, len(records) + 1):
-            record = records.popleft()
+        requests: list[FlushRequest] = []
+        waiting = len(self._link.records)
+        while waiting > 0:
+            turn = min(waiting, _TURN)
+            self._take_turn(turn, requests)
+            waiting -= turn
+            await asyncio.sleep(0)
+        return requests
+
+    def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
+        records = [self._link.records.popleft() for _ in range(turn)]
+        self._ledger.take(sum(isinstance(record, (CallRecord, ValueRecord)) for record in records))
+        for record in records:
             if isinstance(record, FlushRequest):
                 requests.append(record)
             else:
                 self._take(record)
-            if taken % _TURN == 0:
-                await asyncio.sleep(0)
-        return requests
 
     def _take(self, record: Record) -> None:
         try:
             if isinstance(record, CallRecord):
-                self._ledger.taken += 1
                 self._ended.add(record.number)
                 if self._rows.awaits_edges(record):
                     self._held.append(record)
                 else:
                     self._writer.add(self._rows.call(record))
             elif isinstance(record, ValueRecord):
-                self._ledger.taken += 1
                 self._writer.add(self._rows.value(record))
             elif isinstance(record, StageRecord):
                 self._rows.add_stage(record)
@@ -140,7 +141,9 @@ class Intake:
 def _missed(series: Series) -> EventRecord:
     """Return the event of the ticks that a series missed since the last one."""
     missed, series.missed = series.missed, 0
-    what = f"{series.measure_type!r} at {series.interval / 1e9:g} s"
-    message = f"{missed} samples of {what} are missing: the collector got no turn in time"
+    cheap = series.probe.place is Place.CALLER
+    why = "the collector got no turn in time" if cheap else "a reading took longer than the interval"
+    what = "sample is" if missed == 1 else "samples are"
+    message = f"{missed} {what} missing of {series.measure_type!r} at {series.interval / 1e9:g} s: {why}"
     data = {"series": series.number, "type": series.measure_type, "missed": missed}
     return EventRecord(now(), "missed-ticks", message, data)

@@ -18,7 +18,7 @@ from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
-    from umlaut_async.collector.collector import RunSettings
+    from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.sampler import Sampler
 

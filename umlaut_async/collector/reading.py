@@ -45,7 +45,7 @@ class Reader:
                 value = probe.read()
                 return self._now(), value
             async with asyncio.timeout(probe.deadline):
-                at, value = await (self._on_loop(loop) if probe.place is Place.LOOP else self._in_thread())
+                at, value = await (self._in_thread() if probe.place is Place.THREAD else self._on_loop(loop))
             return at, value if probe.check is None else probe.check(value)
         except (UnavailableError, UnreadableError):
             raise
@@ -57,6 +57,8 @@ class Reader:
     async def _on_loop(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Any]:
         if loop is None:
             raise UnreadableError("it is read on an event loop, and the stage runs on none")
+        if self._probe.place is Place.CALLBACK:
+            return await self._in_callback(loop)
         reading = self._probe.read()
 
         async def timed() -> tuple[int, Any]:
@@ -77,6 +79,33 @@ class Reader:
             if task is not None and task.cancelling():
                 raise
             raise UnreadableError("the event loop of the stage ended") from None
+
+    async def _in_callback(self, loop: asyncio.AbstractEventLoop) -> tuple[int, Any]:
+        here = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[int, Any]] = here.create_future()
+        read = self._probe.read()
+
+        def run() -> None:
+            taken = self._now(), read()
+            try:
+                here.call_soon_threadsafe(settle, taken)
+            except RuntimeError:
+                pass  # The collector has ended meanwhile.
+
+        def settle(taken: tuple[int, Any]) -> None:
+            if not answer.done():
+                answer.set_result(taken)
+
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            raise UnreadableError("the event loop of the stage was closed") from None
+        # A loop that ends does not run what is still scheduled on it.
+        while not answer.done() and not loop.is_closed():
+            await asyncio.wait([answer], timeout=1)
+        if not answer.done():
+            raise UnreadableError("the event loop of the stage ended")
+        return answer.result()
 
     async def _in_thread(self) -> tuple[int, Any]:
         async with self._turn:

@@ -9,18 +9,23 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector import thread
-from umlaut_async.collector.collector import Collector, RunSettings
+from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.link import Link
 from umlaut_async.records import Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from umlaut_async.collector.account import Accounting
+    from umlaut_async.collector.settings import RunSettings
     from umlaut_async.errors import StoreError
+
+    Answer: TypeAlias = Callable[[StoreError | None], None]
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -32,22 +37,60 @@ _inherited: list[Recorder] = []
 """What a forked child has of its parent: kept, so that nothing of it is finalized, and never used."""
 
 
+class _Outcome:
+    """One answer that many wait for, in any thread, without a lock."""
+
+    def __init__(self) -> None:
+        self.began = False
+        self._begins = itertools.count()
+        self._waiting: deque[Answer] = deque()
+        self._outcome: list[StoreError | None] = []
+
+    def begin(self) -> bool:
+        """Return whether this is the first time."""
+        self.began = True
+        return next(self._begins) == 0
+
+    def wait(self, answer: Answer) -> None:
+        """Have the answer called once the outcome is known."""
+        self._waiting.append(answer)
+        if self._outcome:
+            self._answer_all()
+
+    def answer(self, error: StoreError | None) -> None:
+        """Make the outcome known."""
+        self._outcome.append(error)
+        self._answer_all()
+
+    def _answer_all(self) -> None:
+        # Each answer is taken by exactly one thread, though several may be here.
+        while self._waiting:
+            try:
+                answer = self._waiting.popleft()
+            except IndexError:
+                return
+            answer(self._outcome[0])
+
+
 class Recorder:
     """Records one run.
 
     Args:
         settings: What the run is.
-        implied: Whether a call began it, and nobody waits for its opening.
         before_end: Called before the run ends, as long as records are taken.
     """
 
-    def __init__(self, settings: RunSettings, implied: bool, before_end: Callable[[], None]) -> None:
+    def __init__(self, settings: RunSettings, before_end: Callable[[], None]) -> None:
         self.uuid = settings.uuid
         self.link = Link()
-        self.collector = Collector(settings, self.link, implied)
+        self.opened = threading.Event()
+        """Set when the database was opened, or could not be."""
+        self._settings = settings
+        self._ledger = Ledger()
         self.inherited = False
         """Whether this is a forked child, and the run is its parent's."""
         self._before_end = before_end
+        self._ended = _Outcome()
         self._starts = itertools.count()
 
     def start(self) -> None:
@@ -55,25 +98,34 @@ class Recorder:
         if next(self._starts) == 0:
             _live.add(self)
             _watch_exit()
-            thread.start(self.collector, self.link)
+            thread.start(self._settings, self.link, self._ledger, self.opened)
 
-    def flush(self, answer: Callable[[StoreError | None], None]) -> None:
+    def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
-        self.link.request(FlushRequest(answer))
+        if self._ended.began:
+            self._ended.wait(answer)
+        else:
+            self.link.request(FlushRequest(answer))
 
-    def end(self, answer: Callable[[StoreError | None], None], ending: Ending) -> None:
-        """End the run, and have the answer called when everything before this is on disk, or cannot be."""
+    def end(self, answer: Answer, ending: Ending) -> None:
+        """End the run, and have the answer called when everything before this is on disk, or cannot be.
+
+        Who ends it a second time, or flushes it after that, gets the same answer.
+        """
+        self._ended.wait(answer)
+        if not self._ended.begin():
+            return
         try:
             self._before_end()
         except Exception:
             _logger.exception("a tracker could not write its last value, which is a defect of umlaut_async")
         self.link.recording = False
         _live.discard(self)
-        self.link.request(FlushRequest(answer, ending))
+        self.link.request(FlushRequest(self._ended.answer, ending))
 
     def accounting(self) -> Accounting:
         """Return what became of the records."""
-        return self.collector.accounting()
+        return self._ledger.account(self.link.in_flight())
 
 
 _watching = itertools.count()
@@ -95,7 +147,7 @@ def _watch_exit() -> None:
 def _await_opening() -> None:
     deadline = time.monotonic() + _EXIT_DEADLINE
     for recorder in list(_live):
-        recorder.collector.opened.wait(max(0, deadline - time.monotonic()))
+        recorder.opened.wait(max(0, deadline - time.monotonic()))
 
 
 def _end_all() -> None:

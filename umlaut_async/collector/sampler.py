@@ -88,7 +88,9 @@ class Sampler:
         while not series.unavailable:
             # Ticks are due at multiples of the interval, so they do not drift; those that a stall skipped are counted.
             due = max(tick + 1, (self._clock.now() - began) // series.interval + 1)
-            series.missed += due - tick - 1
+            if series.probe.place is not Place.CALLBACK:
+                # What a callback is waited for is the measurement itself.
+                series.missed += due - tick - 1
             tick = due
             await self._wait(series, began + tick * series.interval)
             idle = 0 if series.calls else idle + 1
@@ -138,7 +140,7 @@ class Sampler:
                 reader.close()
 
     async def _tick(self, series: Series) -> _Taken | None:
-        if series.probe.place is not Place.LOOP:
+        if series.probe.place not in (Place.LOOP, Place.CALLBACK):
             return await self._read(series, None)
         loops = series.loops_in_use()
         return await self._read(series, loops[-1]) if loops else None

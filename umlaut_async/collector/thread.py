@@ -12,28 +12,38 @@ from umlaut_async.errors import StoreError
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.collector import Collector
+    from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.settings import RunSettings
 
 _logger = logging.getLogger("umlaut_async")
 
 
-def start(collector: Collector, link: Link) -> threading.Thread:
-    """Run a collector in a daemon thread, and return the thread.
+def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event) -> None:
+    """Collect a run in a daemon thread.
 
     It makes a loop of its own: the user's policy may be another, and its loop may be blocked.
+
+    Args:
+        settings: What the run is.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
     """
 
     def work() -> None:
         reason = StoreError("the run has ended")
         try:
+            # Here, so that neither the import of the package nor the first call waits for it.
+            from umlaut_async.collector.collector import Collector
+
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                runner.run(collector.run())
+                runner.run(Collector(settings, link, ledger, opened).run())
         except Exception as error:
             reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")
             _logger.exception("the collector failed, which is a defect of umlaut_async; nothing more is recorded")
         finally:
-            collector.opened.set()
+            opened.set()
             link.close(reason)
 
-    return start_daemon(work, "umlaut-collector")
+    start_daemon(work, "umlaut-collector")

@@ -86,10 +86,6 @@ class Writer:
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
         self._new_series.append((key(self.process_id, series.number), self.process_id, *described))
 
-    def pending(self) -> int:
-        """Return how many records wait to be stored."""
-        return sum(unit.counted for unit in self._units)
-
     async def write(self, seen: int, running: Sequence[Row], durable: bool) -> None:
         """Store everything that was added.
 
@@ -125,7 +121,7 @@ class Writer:
                 self._ledger.drop("refused", units[0].counted)
                 self._refused(units[0].counted, error)
             else:
-                self._ledger.stored += sum(unit.counted for unit in units)
+                self._ledger.store(sum(unit.counted for unit in units))
                 size = min(2 * size, _BATCH)
             del self._units[: len(units)]
             left -= len(units)

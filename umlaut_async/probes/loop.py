@@ -8,7 +8,7 @@ from umlaut_async.clock import now
 from umlaut_async.probes.probe import Place, Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable
+    from collections.abc import Callable, Hashable
 
 BLOCKED = 0.05
 """The seconds without an answer from which on a loop counts as blocked."""
@@ -25,17 +25,17 @@ def loop_lag(key: Hashable, interval: float) -> Probe:
         key: What the samples belong to.
         interval: The seconds between two ticks.
     """
-    return Probe(key, _asker(interval), "event-loop", Place.LOOP, deadline=None)
+    return Probe(key, _asker(interval), "event-loop", Place.CALLBACK, deadline=None)
 
 
-def _asker(interval: float) -> Callable[[], Coroutine[None, None, float]]:
-    def ask() -> Coroutine[None, None, float]:
+def _asker(interval: float) -> Callable[[], Callable[[], float]]:
+    def ask() -> Callable[[], float]:
         asked = now()
 
-        async def answer() -> float:
+        def answer() -> float:
             lag = (now() - asked) / 1e9
             return lag if lag < BLOCKED else lag + interval / 2
 
-        return answer()
+        return answer
 
     return ask

@@ -41,6 +41,8 @@ class Place(enum.Enum):
     """In a thread of its own, with a deadline."""
     LOOP = "loop"
     """As a coroutine on the event loop of the stage, since its clients belong to that loop."""
+    CALLBACK = "callback"
+    """As the callback that `read` returns, run once on the event loop of the stage."""
 
 
 class Probe(NamedTuple):

@@ -6,9 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote
+from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.errors import (
     ArgumentError,
@@ -47,8 +45,7 @@ _LOOK_SECONDS = 5.0
 _SMALLEST_PAGE = 512
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where a database is."""
 
     given: str
@@ -77,6 +74,8 @@ def resolve(db_file: str | os.PathLike[str]) -> Location:
 
 
 def _from_url(given: str, dialect: str, driver: str | None, rest: str) -> Location:
+    from urllib.parse import parse_qsl, unquote
+
     if dialect == "sqlite":
         if driver not in (None, "aiosqlite", "pysqlite"):
             raise ArgumentError(f"the SQLite driver {driver!r} is not supported; use 'sqlite+aiosqlite:///…'")
@@ -104,6 +103,8 @@ def _file(given: str, path: str) -> Location:
         )
     if "\0" in path:
         raise ArgumentError(f"{given!r} contains a null character; {_USE_A_FILE}")
+    from urllib.parse import quote
+
     path = os.path.abspath(path)
     return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path)
 
@@ -257,6 +258,7 @@ def _refuse_while_written(path: str) -> None:
 def _reading(path: str) -> Iterator[sqlite3.Connection]:
     # Read by other means than SQLite, the file would, on being closed, lose the locks that SQLite has in this process.
     import sqlite3
+    from urllib.parse import quote
 
     try:
         connection = sqlite3.connect(

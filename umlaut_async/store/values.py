@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, CorruptStoreError
@@ -50,7 +49,7 @@ def _plain(value: Any) -> Any:
             converted = method()
             if type(converted) is not type(value):
                 return _plain(converted)
-    if isinstance(value, Real):
+    if hasattr(value, "__float__"):
         return _plain(float(value))
     raise ArgumentTypeError(
         f"a value of type {type(value).__name__} cannot be stored; pass numbers, text, lists, mappings or numpy arrays"
