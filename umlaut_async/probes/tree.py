@@ -1,0 +1,206 @@
+"""Counters of a process and all its descendants: CPU time, memory and I/O."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from umlaut_async.probes.probe import Place, Probe
+from umlaut_async.probes.process import MIB, IOCounters
+from umlaut_async.probes.tree_ledger import Entry, Key, Ledger
+from umlaut_async.probes.tree_sources import source_for
+from umlaut_async.probes.tree_walk import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from umlaut_async.probes.tree_walk import Reading
+
+T = TypeVar("T")
+
+SOURCE = "process-tree"
+
+_STEP_OF_OWN_CHILDREN = 2_000
+_PAUSE = 200
+_PAUSE_AFTER_CHANGE = 50
+"""Proportional memory is read again only after this many times the CPU time that it took, since the kernel walks every
+page table for it: at most 0.5 % of a core, or 2 % while processes come and go."""
+
+
+def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
+    """Return the probe of the CPU time of a process and its descendants, in nanoseconds; its rate is % of one core.
+
+    Counted are the living processes, those that were waited for, as the kernel credits their parents, and of those
+    that were not waited for (SIGCHLD ignored, orphans) what was last seen. A process that begins, is orphaned and
+    ends between two readings cannot be seen. The sum never decreases.
+
+    Args:
+        pid: The root; None is this process, in a forked child the child.
+        proc: Where the process file system is mounted.
+    """
+
+    def reader(root: int) -> Callable[[], int]:
+        source = source_for(proc)
+        family, ledger = Family(root, source), Ledger()
+
+        def measure(pid: int) -> tuple[int | None, int | None]:
+            here = pid == os.getpid() and proc == "/proc"
+            return source.cpu_clock(pid), _reaped_by_this_process() if here else None
+
+        def read() -> int:
+            reading = family.read(measure)
+            entries = []
+            for member in reading.living:
+                clock, exactly_reaped = member.value or (None, None)
+                own = member.status.own if clock is None else clock
+                reaped, step = (
+                    (member.status.reaped, source.step)
+                    if exactly_reaped is None
+                    else (exactly_reaped, _STEP_OF_OWN_CHILDREN)
+                )
+                entries.append(Entry(member.key, member.parent, own, reaped, step))
+            return ledger.update(entries, reading.gone)
+
+        return read
+
+    return Probe(("tree-cpu", pid, proc), _in_each_process(pid, reader), SOURCE, Place.THREAD, rate=_percent)
+
+
+def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
+    """Return the probe of the resident memory of a process and its descendants in MiB.
+
+    Pages that several processes share are counted once, in proportion (PSS). That is dear, so between two such
+    readings the growth of each process's RSS is added to its last PSS, and a process that has just begun counts from
+    the next. Where a process may not be read so, its RSS counts; where the kernel has no PSS at all, the provenance
+    is "estimated", since shared pages count as often as they are mapped.
+
+    Args:
+        pid: The root; None is this process, in a forked child the child.
+        proc: Where the process file system is mounted.
+    """
+
+    def reader(root: int) -> Callable[[], float]:
+        source = source_for(proc)
+        family = Family(root, source)
+        proportional = _Proportional(family, source.proportional) if has_shares else None
+
+        def read() -> float:
+            reading = family.read(source.resident)
+            resident = {member.key: member.value for member in reading.living if member.value is not None}
+            if not resident:
+                raise ProcessLookupError(f"the memory of the process {root} cannot be read")
+            total = sum(resident.values()) if proportional is None else proportional.total(resident)
+            return total / MIB
+
+        return read
+
+    has_shares = os.path.exists(f"{proc}/self/smaps_rollup")
+    return Probe(
+        ("tree-memory", pid, proc),
+        _in_each_process(pid, reader),
+        SOURCE,
+        Place.THREAD,
+        provenance="measured" if has_shares else "estimated",
+    )
+
+
+def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
+    """Return the probe of the I/O counters of a process and its descendants in bytes; its rate is MiB/s.
+
+    What is counted is as for `tree_cpu`: Linux credits a parent with the I/O of the children that it waited for. Of a
+    process that may not be read, or no longer, what was last seen stands.
+
+    Args:
+        pid: The root; None is this process, in a forked child the child.
+        proc: Where the process file system is mounted.
+    """
+
+    def reader(root: int) -> Callable[[], IOCounters]:
+        source = source_for(proc)
+        family = Family(root, source)
+        ledgers = [Ledger() for _ in IOCounters._fields]
+
+        def read() -> IOCounters:
+            reading = family.read(source.io)
+            if not any(member.value is not None for member in reading.living):
+                raise PermissionError(f"the I/O counters of the process {root} cannot be read")
+            return IOCounters(
+                *(ledger.update(_io_entries(reading, i), reading.gone) for i, ledger in enumerate(ledgers))
+            )
+
+        return read
+
+    return Probe(("tree-io", pid, proc), _in_each_process(pid, reader), SOURCE, Place.THREAD, rate=_mib_per_second)
+
+
+def _io_entries(reading: Reading[IOCounters], index: int) -> list[Entry]:
+    # The kernel adds the I/O of reaped children to the parent's own counters.
+    return [Entry(key, parent, 0, value[index], 0) for key, parent, value, _ in reading.living if value is not None]
+
+
+class _Proportional:
+    """The proportional memory of a tree, read as often as its cost allows and estimated from RSS in between."""
+
+    def __init__(self, family: Family, proportional: Callable[[int], int | None]) -> None:
+        self._family = family
+        self._proportional = proportional
+        self._offsets: dict[Key, int] = {}
+        """What to add to the RSS of a process."""
+        self._at = self._cost = 0
+
+    def total(self, resident: dict[Key, int]) -> int:
+        """Return the bytes of the tree.
+
+        Args:
+            resident: The RSS of each living process.
+        """
+        changed = resident.keys() != self._offsets.keys()
+        if time.perf_counter_ns() >= self._at + self._cost * (_PAUSE_AFTER_CHANGE if changed else _PAUSE):
+            self._read(resident)
+        offsets = self._offsets
+        return sum(max(0, rss + offsets[key]) for key, rss in resident.items() if key in offsets)
+
+    def _read(self, resident: dict[Key, int]) -> None:
+        began = time.thread_time_ns()
+        self._offsets = {key: self._of(key, rss) - rss for key, rss in resident.items()}
+        self._cost = time.thread_time_ns() - began
+        self._at = time.perf_counter_ns()
+
+    def _of(self, key: Key, rss: int) -> int:
+        try:
+            share = self._proportional(key[0])
+        except (OSError, ValueError):
+            return rss
+        return rss if share is None or not self._family.is_same(key) else share
+
+
+def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) -> Callable[[], T]:
+    """Return a read function that is made at first use, and for a root that is this process again in a forked child."""
+    made: dict[int, Callable[[], T]] = {}
+
+    def read() -> T:
+        root = os.getpid() if pid is None else pid
+        if root not in made:
+            made.clear()
+            made[root] = make(root)
+        return made[root]()
+
+    return read
+
+
+def _reaped_by_this_process() -> int:
+    """Return the CPU time of the children that were waited for in nanoseconds, in steps of a microsecond."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round((usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def _percent(earlier: int, later: int, elapsed: int) -> float | None:
+    return 100 * (later - earlier) / elapsed if elapsed > 0 else None
+
+
+def _mib_per_second(earlier: IOCounters, later: IOCounters, elapsed: int) -> float | None:
+    moved = later.read - earlier.read + later.written - earlier.written
+    return moved / MIB * 1e9 / elapsed if elapsed > 0 else None

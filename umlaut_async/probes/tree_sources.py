@@ -1,0 +1,242 @@
+"""What can be read of a process by its pid: from the process file system, or where there is none through psutil."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from umlaut_async.probes.probe import UnavailableError
+from umlaut_async.probes.process import IOCounters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_PROCESS_CPU_CLOCK = 2
+
+
+class Status(NamedTuple):
+    """One look at a process."""
+
+    start: int
+    """When it began; with the pid its identity."""
+    parent: int
+    threads: int
+    own: int
+    """Its CPU time in nanoseconds."""
+    reaped: int
+    """The CPU time in nanoseconds of the children that it waited for."""
+
+
+class Source(Protocol):
+    """Where the processes are read. What says None, or raises OSError, could not be read."""
+
+    step: int
+    """By how many nanoseconds `Status.reaped` may be too low."""
+
+    def status(self, pid: int) -> Status | None:
+        """Return the status; None if there is no such process (any more)."""
+        ...
+
+    def begin_listing(self, root: int) -> None:
+        """Prepare for listing the children of a root and of its descendants."""
+        ...
+
+    def children(self, pid: int, threads: int) -> Sequence[int]:
+        """Return the pids of the children of one process."""
+        ...
+
+    def cpu_clock(self, pid: int) -> int | None:
+        """Return the CPU time in nanoseconds, more exactly than the status has it."""
+        ...
+
+    def resident(self, pid: int) -> int | None:
+        """Return the resident memory (RSS) in bytes."""
+        ...
+
+    def proportional(self, pid: int) -> int | None:
+        """Return the resident memory with a part of each shared page (PSS) in bytes."""
+        ...
+
+    def io(self, pid: int) -> IOCounters | None:
+        """Return the I/O counters, those of the children that were waited for included."""
+        ...
+
+
+def source_for(proc: str) -> Source:
+    """Return the best source of this machine.
+
+    Args:
+        proc: Where the process file system is mounted.
+    """
+    if not os.path.exists(f"{proc}/self/stat"):
+        return PsutilSource()
+    own = os.getpid()
+    return ProcSource(proc) if os.path.exists(f"{proc}/{own}/task/{own}/children") else ListingByPsutil(proc)
+
+
+class ProcSource:
+    """The process file system of Linux, with the lists of children that most kernels offer.
+
+    Args:
+        proc: Where it is mounted.
+    """
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._tick = 10**9 // os.sysconf("SC_CLK_TCK")
+        self._has_clocks = proc == "/proc"
+        self.step = 2 * self._tick  # User and system time are rounded down separately.
+
+    def status(self, pid: int) -> Status | None:
+        try:
+            text = _contents(f"{self._proc}/{pid}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # The name of the program stands in brackets and may contain anything, brackets too.
+        fields = text[text.rfind(b")") + 2 :].split(None, 20)
+        if len(fields) < 21 or fields[0] in b"Xx":
+            return None  # Dead: its parent has been credited already.
+        tick = self._tick
+        return Status(
+            start=int(fields[19]),
+            parent=int(fields[1]),
+            threads=int(fields[17]),
+            own=(int(fields[11]) + int(fields[12])) * tick,
+            reaped=(int(fields[13]) + int(fields[14])) * tick,
+        )
+
+    def begin_listing(self, root: int) -> None:
+        pass
+
+    def children(self, pid: int, threads: int) -> Sequence[int]:
+        tasks = f"{self._proc}/{pid}/task"
+        if threads == 1:
+            return [*_pids(f"{tasks}/{pid}/children")]
+        found: list[int] = []
+        for task in os.listdir(tasks):
+            try:
+                found += _pids(f"{tasks}/{task}/children")
+            except OSError:
+                continue  # The thread has ended; another one of the process has its children now.
+        return found
+
+    def cpu_clock(self, pid: int) -> int | None:
+        return time.clock_gettime_ns(~pid << 3 | _PROCESS_CPU_CLOCK) if self._has_clocks else None
+
+    def resident(self, pid: int) -> int | None:
+        return int(_contents(f"{self._proc}/{pid}/statm").split(None, 2)[1]) * self._page
+
+    def proportional(self, pid: int) -> int | None:
+        text = _contents(f"{self._proc}/{pid}/smaps_rollup")
+        at = text.index(b"\nPss:") + 5
+        return int(text[at : text.index(b"kB", at)]) * 1024
+
+    def io(self, pid: int) -> IOCounters | None:
+        fields = _contents(f"{self._proc}/{pid}/io").split()
+        return IOCounters(int(fields[9]), int(fields[11]), int(fields[1]), int(fields[3]))
+
+
+class ListingByPsutil(ProcSource):
+    """The process file system of a kernel without lists of children: psutil goes through all processes."""
+
+    def begin_listing(self, root: int) -> None:
+        self._children = _children_by_parent(root)
+
+    def children(self, pid: int, threads: int) -> Sequence[int]:
+        return self._children.get(pid, ())
+
+
+class PsutilSource:
+    """All through psutil, where there is no process file system. The CPU time of dead children is what it offers."""
+
+    step = 20_000_000
+
+    def status(self, pid: int) -> Status | None:
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                times = process.cpu_times()
+                return Status(
+                    start=int(process.create_time() * 1e9),
+                    parent=process.ppid(),
+                    threads=1,
+                    own=int((times.user + times.system) * 1e9),
+                    reaped=int((times.children_user + times.children_system) * 1e9),
+                )
+        except psutil.NoSuchProcess:
+            return None
+        except psutil.Error as error:
+            raise PermissionError(str(error)) from error
+
+    def begin_listing(self, root: int) -> None:
+        self._children = _children_by_parent(root)
+
+    def children(self, pid: int, threads: int) -> Sequence[int]:
+        return self._children.get(pid, ())
+
+    def cpu_clock(self, pid: int) -> int | None:
+        return None
+
+    def resident(self, pid: int) -> int | None:
+        import psutil
+
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return None
+
+    def proportional(self, pid: int) -> int | None:
+        return None
+
+    def io(self, pid: int) -> IOCounters | None:
+        import psutil
+
+        process = psutil.Process()
+        if not hasattr(process, "io_counters"):
+            raise UnavailableError(
+                "this system has no I/O counters for processes", "measure on Linux to have the I/O of a process tree"
+            )
+        try:
+            counters = psutil.Process(pid).io_counters()
+        except psutil.Error:
+            return None
+        characters = getattr(counters, "read_chars", 0), getattr(counters, "write_chars", 0)
+        return IOCounters(counters.read_bytes, counters.write_bytes, *characters)
+
+
+def _children_by_parent(root: int) -> dict[int, list[int]]:
+    import psutil
+
+    children: dict[int, list[int]] = {}
+    try:
+        for process in psutil.Process(root).children(recursive=True):
+            try:
+                children.setdefault(process.ppid(), []).append(process.pid)
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        pass
+    return children
+
+
+def _contents(path: str) -> bytes:
+    """Return what a file of the process file system holds that the kernel makes in one piece."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 65536)
+    finally:
+        os.close(descriptor)
+
+
+def _pids(path: str) -> Iterator[int]:
+    """Yield the pids of a list of children; a long one comes in pieces, each of whole pids."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while piece := os.read(descriptor, 65536):
+            yield from map(int, piece.split())
+    finally:
+        os.close(descriptor)
