@@ -61,8 +61,11 @@ print(time.perf_counter() - began)
 
 def start(script: str, folder: str) -> subprocess.Popen[str]:
     """Start a script whose last line on stdout is a number."""
+    environment = support.environment()
+    # The peers' bytecode was written when they were installed; ours must be too.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.Popen(
-        [sys.executable, "-c", script], cwd=folder, env=support.environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     )
 
 

@@ -227,8 +227,11 @@ async def test_a_close_that_is_stopped_ends(tmp_path: Path, steps: int) -> None:
     for _ in range(steps):
         await asyncio.sleep(0)
         time.sleep(0.002)
-    connection.stop()
+    stopped = connection.stop()
     await asyncio.wait_for(closing, 5)
+    if stopped is not None:
+        # The thread answers this too, and must find the loop of the test still open.
+        await asyncio.wait_for(stopped, 5)
 
 
 def test_a_process_that_never_closes_its_engine_ends(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_a_database_that_another_connection_is_writing(database: Path) -> None:
 
 
 UNPRIVILEGED = """
-import os, sqlite3, sys
+import os, sqlite3, sys, urllib.parse
 from umlaut_async.errors import StoreError
 from umlaut_async.store.location import look, resolve
 if os.getuid() == 0:
