@@ -37,7 +37,7 @@ def run(*arguments: object, timeout: float = 50) -> str:
         timeout=timeout,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
+    assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 
 
@@ -58,9 +58,14 @@ class Domain:
         folder.mkdir(parents=True)
         (folder / "name").write_text(f"{name}\n")
         if top is not None:
-            (folder / "max_energy_range_uj").write_text(f"{top}\n")
+            self.wrap_at(top)
         self.show(0)
         (POWERCAP / folder.name).symlink_to(folder)
+
+    def wrap_at(self, top: int) -> None:
+        """Set where the counter wraps."""
+        self.top = top
+        (self.folder / "max_energy_range_uj").write_text(f"{top}\n")
 
     def show(self, value: object) -> None:
         """Let the file say something, without a moment in which it is empty."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fake_rapl import CPU, POWERCAP, TOP, TOP_OF_DRAM, Domain, Machine
-from umlaut_async.metrics.energy import REDUCTIONS
-from umlaut_async.probes import UnavailableError, UnreadableError
+from umlaut_async.metrics.energy import REDUCTIONS, EnergyMetric
+from umlaut_async.probes import UnavailableError, UnreadableError, rapl
 from umlaut_async.probes.pyrapl import pyrapl
 from umlaut_async.probes.rapl import Energy, EnergyReader, watts
 
@@ -29,6 +32,14 @@ class Clock:
 
     def __call__(self) -> int:
         return self.time
+
+
+opened: list[EnergyReader] = []
+
+
+def new_reader(clock: Callable[[], int] = perf_counter_ns) -> EnergyReader:
+    opened.append(EnergyReader(clock))
+    return opened[-1]
 
 
 def spent(earlier: Energy, later: Energy) -> dict[str, Any] | None:
@@ -57,7 +68,7 @@ def scripted(packages: str, dram: str, wraps: str) -> None:
         package.count(TOP // 2 + 12345)
     for memory in machine.dram:
         memory.count(TOP_OF_DRAM - 1)
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     assert reader.keep_awake() is None
     entered = reader.read()
     begun = [package.counted for package in machine.packages]
@@ -83,7 +94,7 @@ def scripted(packages: str, dram: str, wraps: str) -> None:
 def step_of_power() -> None:
     """The integral of the samples is what the counter counted, on a step of the power and at uneven ticks."""
     machine, clock = Machine(), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     entered = earlier = reader.read()
     integral = 0.0
     for tick in range(200):
@@ -105,7 +116,7 @@ def step_of_power() -> None:
 def error_once(error: str, counter: str) -> None:
     """A reading that fails is a gap: no number covers it, the next ones are right."""
     machine, clock = Machine(2, dram=True), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     machine.count(5_000_000, 6_000_000, dram=1_000_000)
     entered = reader.read()
     clock.time += SECOND
@@ -146,7 +157,7 @@ def error_once(error: str, counter: str) -> None:
 def reset() -> None:
     """A counter that was set back, as by a machine that slept, is a gap and no wrap."""
     machine, clock = Machine(), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     machine.count(TOP // 3)
     entered = reader.read()
     clock.time += SECOND
@@ -163,7 +174,7 @@ def unknown_range() -> None:
     """Where the range of a counter is not told, a lower value is a gap."""
     machine, clock = Machine(), Clock()
     (machine.packages[0].folder / "max_energy_range_uj").unlink()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     machine.count(TOP - 1_000_000)
     entered = reader.read()
     assert reader.keep_awake() == pytest.approx(16 * SECOND, rel=0.1)
@@ -179,25 +190,25 @@ def unknown_range() -> None:
 def not_polled() -> None:
     """After a time in which the counter can have wrapped, nothing is known."""
     machine, clock = Machine(), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     entered = reader.read()
     clock.time += TOP
     machine.count(2_000_000)
     assert spent(entered, reader.read()) is None
 
 
-def permission() -> None:
+def permission(forbidden: str) -> None:
     """Who may not read the counters is told the command that allows it, and that command does."""
     machine = Machine(2, dram=True)
-    for domain in machine.packages + machine.dram + machine.others:
+    for domain in machine.packages[1:] if forbidden == "one" else machine.packages + machine.dram + machine.others:
         domain.counter.chmod(0o400)
     pyrapl()  # The user nobody may not see the files of this interpreter.
-    reader = EnergyReader()
+    reader = new_reader()
     os.seteuid(NOBODY)
     with pytest.raises(UnavailableError) as refused:
         reader.read()
     os.seteuid(0)
-    assert all(domain.counter.stat().st_mode & 0o777 == 0o400 for domain in machine.packages)
+    assert machine.packages[1].counter.stat().st_mode & 0o777 == 0o400
     assert "may not read" in refused.value.reason
     introduction, command = refused.value.cure.split(" sudo ")
     assert introduction == "run:"
@@ -212,10 +223,23 @@ def permission() -> None:
     assert data == {"packages": [1_000_000, 2_000_000], "dram": [5, 5]}
 
 
+def dram_forbidden() -> None:
+    """The packages are read, though the memory may not be."""
+    machine = Machine(2, dram=True)
+    machine.dram[1].counter.chmod(0o400)
+    pyrapl()
+    reader = new_reader()
+    os.seteuid(NOBODY)
+    entered, left = reader.read(), reader.read()
+    os.seteuid(0)
+    assert (len(entered.packages), len(entered.dram)) == (2, 1)
+    assert spent(entered, left) == {"packages": [0, 0], "dram": [0]}
+
+
 def vanishing() -> None:
     """Counters that vanish are a gap, and so is their return."""
     machine, clock = Machine(), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     machine.count(1_000_000)
     entered = reader.read()
     machine.packages[0].remove()
@@ -235,7 +259,7 @@ def vanishing() -> None:
 def unplugged() -> None:
     """Of two packages one goes: no number covers that, those that follow are of the other."""
     machine, clock = Machine(2, dram=True), Clock()
-    reader = EnergyReader(clock)
+    reader = new_reader(clock)
     entered = reader.read()
     machine.packages[1].remove()
     clock.time += SECOND
@@ -254,7 +278,7 @@ def topology(case: str) -> None:
         (CPU / "cpu3" / "topology" / "physical_package_id").unlink()
     elif case == "none":
         (CPU / "present").unlink()
-    reader = EnergyReader()
+    reader = new_reader()
     entered = reader.read()
     machine.count(1_000_000, 2_000_000, dram=3)
     assert spent(entered, reader.read()) == {"packages": [1_000_000, 2_000_000], "dram": [3, 3]}
@@ -277,7 +301,7 @@ def unavailable(case: str) -> None:
         sys.modules["pyRAPL"] = None  # type: ignore[assignment]
     else:
         machine.packages[0].counter.unlink()
-    reader = EnergyReader()
+    reader = new_reader()
     for _ in range(2):
         with pytest.raises(UnavailableError) as refused:
             reader.read()
@@ -290,23 +314,70 @@ def plain_pyrapl() -> None:
     """What is read is what pyRAPL itself reads, and another thing than cores and the whole system."""
     machine = Machine(2, dram=True)
     machine.count(10, 20, dram=30)
-    reader = EnergyReader()
-    earlier, entered = pyrapl().Sensor().energy(), reader.read()
+    reader = new_reader()
+    sensor = pyrapl().Sensor()
+    earlier, entered = sensor.energy(), reader.read()
     machine.count(1_000_000, 2_000_000, dram=3_000_000)
-    later, left = pyrapl().Sensor().energy(), reader.read()
+    later, left = sensor.energy(), reader.read()
+    for api in sensor._device_api.values():
+        for file in api._sys_files:
+            file.close()
     assert spent(entered, left) == {"packages": list(later - earlier)[::2], "dram": list(later - earlier)[1::2]}
 
 
 def closing() -> None:
-    """Closing drops the files and not the counts; a forked child reads for itself."""
+    """Closing drops the files and not the counts."""
     machine = Machine()
-    reader = EnergyReader()
+    reader = new_reader()
     entered = reader.read()
     assert open_counters() == [str(machine.packages[0].counter)]
     reader.close()
     assert open_counters() == []
     machine.count(1_000_000)
     assert spent(entered, reader.read()) == {"packages": [1_000_000]}
+
+
+def threads() -> None:
+    """Several threads may read: none disturbs another."""
+    machine = Machine(2, dram=True)
+    reader = new_reader()
+    first = reader.read()
+    taken: list[list[Energy]] = [[], [], []]
+    sys.setswitchinterval(1e-6)
+
+    def read_often(readings: list[Energy]) -> None:
+        readings.extend(reader.read() for _ in range(200))
+
+    working = [threading.Thread(target=read_often, args=[readings]) for readings in taken]
+    for thread in working:
+        thread.start()
+    while any(thread.is_alive() for thread in working):
+        machine.count(10_001, 20_002, dram=3)
+    assert [len(readings) for readings in taken] == [200] * 3
+    for readings in taken:
+        totals = [reading.packages[0].total for reading in (first, *readings)]
+        assert totals == sorted(totals)
+    assert spent(first, reader.read()) == {
+        "packages": [package.counted for package in machine.packages],
+        "dram": [memory.counted for memory in machine.dram],
+    }
+
+
+def fork() -> None:
+    """A forked child reads for itself, though another thread was reading when it was forked."""
+    Machine()
+    metric = EnergyMetric("energy")
+    metric.probe().read()
+    parent = rapl._readers[os.getpid()]
+    opened.append(parent)
+    with parent._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            metric.probe().read()
+            os._exit(0 if rapl._readers[os.getpid()] is not parent else 1)
+        assert os.waitpid(child, 0) == (child, 0)
+    metric.probe().read()
 
 
 def open_counters() -> list[str]:
@@ -322,3 +393,5 @@ def open_counters() -> list[str]:
 if __name__ == "__main__":
     scenario: Callable[..., None] = globals()[sys.argv[1]]
     scenario(*sys.argv[2:])
+    for reader in opened:
+        reader.close()

@@ -27,13 +27,16 @@ SCENARIOS = [
     ("reset",),
     ("unknown_range",),
     ("not_polled",),
-    ("permission",),
+    *(("permission", case) for case in ("all", "one")),
+    ("dram_forbidden",),
     ("vanishing",),
     ("unplugged",),
     *(("topology", case) for case in ("fewer", "more", "offline", "none")),
     *(("unavailable", case) for case in ("nothing", "only mmio", "dies", "no pyRAPL", "no counter")),
     ("plain_pyrapl",),
     ("closing",),
+    ("threads",),
+    ("fork",),
 ]
 
 

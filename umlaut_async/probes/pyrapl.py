@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
+import traceback
 import warnings
 from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAME = "pyRAPL"
 
@@ -36,6 +43,19 @@ def _without_outputs() -> ModuleType:
         for name in list(sys.modules):
             if name.partition(".")[0] == _NAME:
                 del sys.modules[name]
+
+
+@contextlib.contextmanager
+def closing_on_error() -> Iterator[None]:
+    """Close the files that pyRAPL has open where it fails, since it leaves them to the garbage collector."""
+    try:
+        yield
+    except Exception as error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            for value in frame.f_locals.values():
+                if isinstance(value, io.TextIOBase):
+                    value.close()
+        raise
 
 
 def _silence() -> None:

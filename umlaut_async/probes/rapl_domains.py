@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.probes.probe import UnavailableError
-from umlaut_async.probes.pyrapl import pyrapl
+from umlaut_async.probes.pyrapl import closing_on_error, pyrapl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,13 +80,15 @@ def _close_all(domains: Iterable[Domain]) -> None:
 
 def _open_domain(api_class: Any, rapl: Any, socket: int) -> Domain:
     try:
-        api = api_class([socket])
+        with closing_on_error():
+            api = api_class([socket])
     except (FileNotFoundError, ValueError, rapl.PyRAPLBadSocketIdException):
         # Not all packages are sockets in the topology, and pyRAPL fails on CPUs that are offline. To open the counters
         # it needs no topology.
         api = api_class.__new__(api_class)
         api._socket_ids = [socket]
-        api._sys_files = api._open_rapl_files()
+        with closing_on_error():
+            api._sys_files = api._open_rapl_files()
     return Domain(api, socket)
 
 
