@@ -1,0 +1,278 @@
+"""The environment of a run: what ran, on what machine, from which source. It is slow; call it in the background."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from umlaut_async.collector.launchers import launcher_variables
+from umlaut_async.probes import cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+JSON: TypeAlias = Any
+
+GIT_TIMEOUT = 2.0
+"""Seconds that git may take in all."""
+
+
+class AbsentError(Exception):
+    """A part of the environment is not there; the message says why."""
+
+
+def gather(
+    *,
+    argv: Sequence[str] | None = None,
+    directory: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    gpus: Callable[[], JSON] | None = None,
+    proc: str = "/proc",
+    sys_cgroup: str = cgroup.MOUNT_POINT,
+    git_timeout: float = GIT_TIMEOUT,
+) -> dict[str, JSON]:
+    """Return the environment of this process as JSON.
+
+    Of the environment variables only those of launchers are taken that `launcher_variables` names. The arguments of the
+    command line are taken as they are: a secret does not belong there, where every user of the machine can read it.
+
+    A part that cannot be had is left out, and `absent` says why.
+
+    Args:
+        argv: The command line, if not that of now.
+        directory: The working directory, if not that of now: stages may change it.
+        environ: The environment variables, if not those of now.
+        gpus: Returns the GPUs and the driver; by default NVML is asked if its module is there.
+        proc: Where the process file system is mounted.
+        sys_cgroup: Where control groups are mounted.
+        git_timeout: The seconds that git may take in all.
+    """
+    parts: dict[str, Callable[[], JSON]] = {
+        "host": platform.node,
+        "os": _os,
+        "python": _python,
+        "cpu": lambda: _cpu(proc),
+        "memory": lambda: _memory(proc),
+        "limits": lambda: _limits(proc, sys_cgroup),
+        "gpus": gpus or _gpus,
+        "argv": lambda: [*(sys.argv if argv is None else argv)],
+        "directory": lambda: os.getcwd() if directory is None else directory,
+        "git": lambda: _git(directory, git_timeout),
+        "packages": _packages,
+        "launcher": lambda: launcher_variables(os.environ if environ is None else environ),
+    }
+    found: dict[str, JSON] = {}
+    absent: dict[str, str] = {}
+    for name, part in parts.items():
+        try:
+            found[name] = _storable(part())
+        except AbsentError as error:
+            absent[name] = _storable(str(error))
+        except Exception as error:
+            absent[name] = _storable(f"{type(error).__name__}: {error}")
+    return found | {"absent": absent}
+
+
+def _os() -> JSON:
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "distribution": _distribution(),
+    }
+
+
+def _distribution() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _python() -> JSON:
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+    }
+
+
+def _cpu(proc: str) -> JSON:
+    return {"model": _cpu_model(proc), "count": os.cpu_count(), "allowed": cgroup.allowed_cpus(proc)}
+
+
+def _cpu_model(proc: str) -> str | None:
+    try:
+        text = Path(proc, "cpuinfo").read_text(errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or None
+
+
+def _memory(proc: str) -> JSON:
+    total = cgroup.host_memory(proc)
+    if total is None:
+        import psutil
+
+        total = int(psutil.virtual_memory().total)
+    return {"bytes": total}
+
+
+def _limits(proc: str, sys_cgroup: str) -> JSON:
+    found = cgroup.limits(proc, sys_cgroup)
+    if found.version is None:
+        raise AbsentError("there are no control groups")
+    events = {name: number for name, number in cgroup.events(proc, sys_cgroup)._asdict().items() if number is not None}
+    return {
+        "cgroup": found.version,
+        "memory_bytes": found.memory,
+        "cpu_quota": found.cpu,
+        "cpuset": found.cpus,
+        "usable_memory_bytes": cgroup.memory_limit(proc, sys_cgroup),
+        "usable_cpus": cgroup.cpu_limit(proc, sys_cgroup),
+        "events": events,
+    }
+
+
+def _gpus() -> JSON:
+    try:
+        pynvml: Any = import_module("pynvml")
+    except ImportError:
+        raise AbsentError("the module pynvml is not installed") from None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise AbsentError(f"NVML: {error}") from None
+    try:
+        devices = [_gpu(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return {"driver": _guarded(pynvml.nvmlSystemGetDriverVersion), "devices": devices}
+    finally:
+        pynvml.nvmlShutdown()  # NVML counts: whoever else uses it in this process goes on.
+
+
+def _gpu(pynvml: Any, number: int) -> JSON:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+    return {
+        "name": _guarded(pynvml.nvmlDeviceGetName, handle),
+        "uuid": _guarded(pynvml.nvmlDeviceGetUUID, handle),
+        "memory_bytes": _guarded(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)),
+    }
+
+
+def _guarded(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """Return an answer, or None where the device has none: one field must not cost the others."""
+    try:
+        answer = ask(*arguments)
+    except Exception:
+        return None
+    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+
+
+def _git(directory: str | None, timeout: float) -> JSON:
+    deadline = time.monotonic() + timeout
+
+    def ask(*arguments: str) -> str:
+        return _run_git(arguments, directory, deadline - time.monotonic())
+
+    commit = ask("rev-parse", "HEAD").strip()
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        raise AbsentError("git names no commit here")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no").strip())}
+
+
+def _run_git(arguments: Sequence[str], directory: str | None, timeout: float) -> str:
+    # It may not wait for a user, take a lock that the user's own git wants, or start a program of the repository.
+    settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
+    try:
+        process = subprocess.Popen(
+            ["git", "-c", "core.fsmonitor=false", *arguments],
+            cwd=directory,
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise AbsentError("git is not installed, or the working directory is gone") from None
+    try:
+        output, errors = process.communicate(timeout=max(0.0, timeout))
+    except subprocess.TimeoutExpired:
+        _end_group(process)
+        raise AbsentError("git gave no answer in time") from None
+    # Where SIGCHLD is ignored there is no exit status: then what git printed must do.
+    if process.returncode or (errors and not output):
+        raise AbsentError((errors.decode(errors="replace").strip() or "git failed").splitlines()[0])
+    return output.decode(errors="replace")
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all that it started, which would keep its pipes open."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _packages() -> JSON:
+    """Return the installed distributions and their hash.
+
+    The names of their folders tell name and version. `importlib.metadata` would parse every file of metadata, which
+    holds the GIL for a second where many are installed.
+    """
+    versions: dict[str, str] = {}
+    for folder in sys.path:
+        for name, version in _distributions(folder or "."):
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # The first on the path is the one used.
+    listed = [f"{name}=={version}" for name, version in sorted(versions.items())]
+    return {"sha256": hashlib.sha256("\n".join(listed).encode("utf-8", "backslashreplace")).hexdigest(), "list": listed}
+
+
+def _distributions(folder: str) -> list[tuple[str, str]]:
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return []
+    found = []
+    for entry in entries:
+        stem, kind = os.path.splitext(entry)
+        if kind in (".dist-info", ".egg-info"):
+            name, _, rest = stem.partition("-")
+            found.append((name, re.sub(r"-py\d.*", "", rest) or _version_in(Path(folder, entry, "PKG-INFO"))))
+    return found
+
+
+def _version_in(metadata: Path) -> str:
+    try:
+        found = re.search(r"^Version: *(\S+)", metadata.read_text(errors="replace"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else "unknown"
+
+
+def _storable(value: JSON) -> JSON:
+    """Return JSON without what cannot be encoded: paths and arguments may be any bytes."""
+    match value:
+        case str():
+            return os.fsencode(value).decode("utf-8", "backslashreplace") if not value.isascii() else value
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+        case _:
+            return value
