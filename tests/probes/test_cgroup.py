@@ -131,7 +131,7 @@ def test_a_path_outside_of_the_namespace(machine: Machine) -> None:
     machine.belongs_to("0::/../../other")
     machine.mount(V2, "/sys/fs/cgroup")
     machine.group("", memory__max=64 * MIB)
-    (Path(machine.sys).parent.parent / "other").mkdir(exist_ok=True)
+    machine.write("../other/memory.max", "1", machine.folder)
     assert machine.memory() == 64 * MIB
 
 

@@ -108,6 +108,14 @@ def test_a_child_that_nobody_waits_for_keeps_what_was_seen() -> None:
     assert ledger.update([Entry(ROOT, None, 6, 300, STEP)], []) >= 406 - STEP
 
 
+def test_an_orphan_keeps_what_was_seen() -> None:
+    ledger = Ledger()
+    living = [Entry(ROOT, None, 1, 0, 0), Entry(CHILD, ROOT, 10, 0, 0), Entry(GRANDCHILD, CHILD, 100, 0, 0)]
+    assert ledger.update(living, []) == 111
+    assert ledger.update([Entry(ROOT, None, 1, 10, 0), Entry(GRANDCHILD, None, 150, 0, 0)], [CHILD]) == 161
+    assert ledger.update([Entry(ROOT, None, 2, 10, 0)], [GRANDCHILD]) == 162
+
+
 def test_a_child_and_its_parent_that_end_together_are_kept() -> None:
     ledger = Ledger()
     living = [Entry(ROOT, None, 1, 0, 0), Entry(CHILD, ROOT, 10, 0, 0), Entry(GRANDCHILD, CHILD, 100, 0, 0)]
