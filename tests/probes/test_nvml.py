@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -199,14 +200,51 @@ def test_a_version_mismatch_is_followed_by_a_new_start_at_growing_distances(
     fake.says()
     assert nvml.read(POWER, 0) == WORKS[POWER]
     assert pynvml.nvmlLib.fake_nvml_initialised() == 1
+    # A handle of the old session is of no use in the new one.
+    assert fake.calls()["nvmlDeviceGetHandleByIndex_v2"] == 1
+    # The next loss is followed by a new start at once again.
+    fake.says(errors={"nvmlDeviceGetPowerUsage": 18})
+    with pytest.raises(UnreadableError):
+        nvml.read(POWER, 0)
+    fake.says()
+    assert nvml.read(POWER, 0) == WORKS[POWER]
 
 
-def test_another_user_who_shuts_nvml_down_costs_one_reading(nvml: Nvml, pynvml: Any) -> None:
+def test_a_call_that_outlasts_its_session_does_not_end_the_next(nvml: Nvml, fake: FakeNvml) -> None:
+    nvml.read(POWER, 0)
+    errors = {"nvmlDeviceGetPowerUsage": 18, "nvmlDeviceGetUtilizationRates": 18}
+    fake.says(errors=errors, also="delay nvmlDeviceGetPowerUsage 300")
+    fake.forget_calls()
+    faults: list[Exception] = []
+
+    def read_slowly() -> None:
+        try:
+            nvml.read(POWER, 0)
+        except UnreadableError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=read_slowly)
+    thread.start()
+    while not fake.calls()["nvmlDeviceGetPowerUsage"]:
+        time.sleep(0.005)
+    with pytest.raises(UnreadableError):
+        nvml.read(UTILISATION, 0)
+    fake.says()
+    assert nvml.read(UTILISATION, 0) == WORKS[UTILISATION]
+    thread.join(10)
+    assert len(faults) == 1
+    assert nvml.read(POWER, 0) == WORKS[POWER]
+    assert fake.calls()["nvmlInitWithFlags"] == fake.calls()["nvmlShutdown"] == 1
+
+
+def test_another_user_who_shuts_nvml_down_costs_one_reading(nvml: Nvml, fake: FakeNvml, pynvml: Any) -> None:
     nvml.read(POWER, 0)
     pynvml.nvmlShutdown()
     with pytest.raises(UnreadableError, match="NVML error 1"):
         nvml.read(POWER, 0)
     assert nvml.read(POWER, 0) == WORKS[POWER]
+    # What is not ours any more is not ours to shut down.
+    assert fake.calls()["nvmlShutdown"] == 1
 
 
 def test_a_lost_gpu_does_not_blind_the_other(nvml: Nvml, fake: FakeNvml) -> None:
@@ -219,6 +257,8 @@ def test_a_lost_gpu_does_not_blind_the_other(nvml: Nvml, fake: FakeNvml) -> None
             nvml.read(POWER, 0)
         assert nvml.read(POWER, 1) == 250
     assert not fake.calls()["nvmlInitWithFlags"]
+    # It may come back under another handle.
+    assert fake.calls()["nvmlDeviceGetHandleByIndex_v2"] == 2
     fake.says()
     assert nvml.read(POWER, 0) == WORKS[POWER]
 
@@ -234,6 +274,12 @@ def test_an_old_driver_has_the_numbers_that_it_has(
     assert nvml.read(MEMORY, 0) == 1936
     with pytest.raises(UnavailableError, match=r"energy of GPU 0.*NVML error 13.*update"):
         nvml.read(ENERGY, 0)
+
+
+@pytest.mark.parametrize("code", [13, 25])
+def test_memory_is_asked_for_in_the_way_that_the_driver_knows(nvml: Nvml, fake: FakeNvml, code: int) -> None:
+    fake.says(errors={"nvmlDeviceGetMemoryInfo_v2": code})
+    assert nvml.read(MEMORY, 0) == 1936
 
 
 @pytest.mark.parametrize(
@@ -317,13 +363,20 @@ def test_a_mig_device_has_memory_and_nothing_of_its_gpu(
             nvml.read(field, 0)
 
 
-def test_a_gpu_that_may_not_be_asked_does_not_hide_another_from_a_search(
-    nvml: Nvml, fake: FakeNvml, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "expected"), [(4, UnavailableError), (15, UnreadableError), (18, UnreadableError), (999, UnreadableError)]
+)
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_gpu_that_cannot_be_asked_hides_no_other_from_a_search(
+    nvml: Nvml, fake: FakeNvml, monkeypatch: pytest.MonkeyPatch, code: int, expected: type[Exception], silent: int
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-22")
-    for code in (4, 15, 999):
-        fake.says(also=f"error nvmlDeviceGetHandleByIndex_v2 {code} 0")
-        assert Nvml(nvml._load).read(POWER, 0) == 250
+    fake.says(also=f"error nvmlDeviceGetHandleByIndex_v2 {code} {silent}")
+    if silent == 0 and code != 18:
+        assert nvml.read(POWER, 0) == 250
+        return
+    with pytest.raises(expected, match=f"NVML error {code}\\b"):
+        nvml.read(POWER, 0)
 
 
 @pytest.mark.parametrize(

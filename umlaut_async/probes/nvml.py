@@ -19,9 +19,7 @@ from umlaut_async.probes.nvml_errors import (
     ARGUMENT_VERSION_MISMATCH,
     FUNCTION_NOT_FOUND,
     LOST_SESSION,
-    NO_PERMISSION,
     NO_SUCH_DEVICE,
-    NOT_SUPPORTED,
     STALE_DEVICE,
     UNINITIALIZED,
     code_of,
@@ -230,8 +228,7 @@ def _by_uuid(nvml: Any, entry: str, count: int) -> Any:
         except nvml.NVMLError as error:
             if code_of(error) in LOST_SESSION:
                 raise
-            if code_of(error) not in (NO_PERMISSION, NOT_SUPPORTED):
-                failure = error
+            failure = error
     if not found and failure is not None:
         raise failure  # It may be the one that could not be asked.
     return found[0] if len(found) == 1 else None
