@@ -342,18 +342,18 @@ def threads() -> None:
     machine = Machine(2, dram=True)
     reader = new_reader()
     first = reader.read()
-    taken: list[list[Energy]] = [[], [], []]
+    taken: list[list[Energy]] = [[], [], [], []]
     sys.setswitchinterval(1e-6)
 
     def read_often(readings: list[Energy]) -> None:
-        readings.extend(reader.read() for _ in range(200))
+        readings.extend(reader.read() for _ in range(500))
 
     working = [threading.Thread(target=read_often, args=[readings]) for readings in taken]
     for thread in working:
         thread.start()
     while any(thread.is_alive() for thread in working):
         machine.count(10_001, 20_002, dram=3)
-    assert [len(readings) for readings in taken] == [200] * 3
+    assert [len(readings) for readings in taken] == [500] * 4
     for readings in taken:
         totals = [reading.packages[0].total for reading in (first, *readings)]
         assert totals == sorted(totals)

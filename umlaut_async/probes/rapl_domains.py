@@ -48,7 +48,7 @@ class Domain:
 
 def open_domains() -> tuple[list[Domain], list[Domain]]:
     """Open the counters of all packages, and of memory where there are any that can be opened."""
-    folders = _package_folders()
+    sockets = _sockets()
     try:
         rapl = pyrapl()
     except ImportError as error:
@@ -56,7 +56,7 @@ def open_domains() -> tuple[list[Domain], list[Domain]]:
     packages: list[Domain] = []
     dram: list[Domain] = []
     try:
-        packages.extend(_open_domain(rapl.PkgAPI, rapl, socket) for socket in folders)
+        packages.extend(_open_domain(rapl.PkgAPI, rapl, socket) for socket in sockets)
     except PermissionError:
         _close_all(packages)
         raise UnavailableError("this process may not read the energy counters of the CPU", _CHMOD) from None
@@ -64,12 +64,11 @@ def open_domains() -> tuple[list[Domain], list[Domain]]:
         _close_all(packages)
         reason = f"pyRAPL cannot open the energy counters below {_PACKAGES} ({type(error).__name__}: {error})"
         raise UnavailableError(reason, "it needs one domain named package-<socket> for each CPU socket") from None
-    for socket, folder in folders.items():
-        if any(name == "dram" for name in _names(folder).values()):
-            try:
-                dram.append(_open_domain(rapl.DramAPI, rapl, socket))
-            except (OSError, rapl.PyRAPLException):
-                pass  # The energy of packages is worth having without it.
+    for socket in sockets:
+        try:
+            dram.append(_open_domain(rapl.DramAPI, rapl, socket))
+        except (OSError, rapl.PyRAPLException):
+            pass  # The energy of packages is worth having without it.
     return packages, dram
 
 
@@ -92,26 +91,19 @@ def _open_domain(api_class: Any, rapl: Any, socket: int) -> Domain:
     return Domain(api, socket)
 
 
-def _package_folders() -> dict[int, Path]:
-    """Return the folder of each package, by its socket."""
+def _sockets() -> list[int]:
+    """Return the numbers of the packages that have counters."""
     if sys.platform != "linux":
         raise UnavailableError("only Linux gives access to the energy counters of the CPU", "run it on Linux")
-    found = {}
-    for folder, name in _names(_PACKAGES).items():
-        if package := re.match(r"package-(\d+)", name):
-            found[int(package[1])] = folder
+    found = set()
+    for file in _PACKAGES.glob("intel-rapl:*/name"):
+        try:
+            package = re.match(r"package-(\d+)", file.read_text())
+        except OSError:
+            continue  # It has gone meanwhile.
+        if package:
+            found.add(int(package[1]))
     if not found:
         reason = f"there are no energy counters of CPU packages (RAPL) in {_PACKAGES}, as in most virtual machines"
         raise UnavailableError(reason, _MODPROBE)
-    return dict(sorted(found.items()))
-
-
-def _names(folder: Path) -> dict[Path, str]:
-    """Return the names of the domains in a folder."""
-    names = {}
-    for file in sorted(folder.glob("intel-rapl:*/name")):
-        try:
-            names[file.parent] = file.read_text().strip()
-        except OSError:
-            pass  # It has gone meanwhile.
-    return names
+    return sorted(found)
