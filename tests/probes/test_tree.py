@@ -18,7 +18,7 @@ import pytest
 from tests.support import best_of_three, environment
 from umlaut_async.probes.process import MIB
 from umlaut_async.probes.tree import tree_cpu, tree_io, tree_memory
-from umlaut_async.probes.tree_sources import ListingByPsutil, ProcSource, Status, source_for
+from umlaut_async.probes.tree_sources import ListingByPsutil, ProcSource, PsutilSource, Status, source_for
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
@@ -498,6 +498,24 @@ say("over"); hear()
         assert len(pids(Family(script.pid, ListingByPsutil("/proc")))) == 4
         script.tell("end")
         assert script.hear() == "over"
+
+
+def test_psutil_tells_the_same_where_there_is_no_process_file_system() -> None:
+    text = "child(time.sleep, 30); burn(0.2); say('here'); hear()"
+    with running(text) as script:
+        try:
+            assert script.hear() == "here"
+            ours, fallback = ProcSource("/proc"), PsutilSource()
+            assert [*map(len, (pids(Family(script.pid, ours)), pids(Family(script.pid, fallback))))] == [2, 2]
+            expected, found = ours.status(script.pid), fallback.status(script.pid)
+            assert expected is not None
+            assert found is not None
+            assert (found.parent, found.own, found.reaped) == (expected.parent, expected.own, expected.reaped)
+            assert fallback.status(2**22 + 1) is None
+            assert fallback.resident(script.pid) == ours.resident(script.pid)
+            assert fallback.io(script.pid) == ours.io(script.pid)
+        finally:
+            end_children(script.pid)
 
 
 def test_long_lists_of_children_are_read_to_their_end(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ T = TypeVar("T")
 SOURCE = "process-tree"
 
 _STEP_OF_OWN_CHILDREN = 2_000
-_PAUSE = 200
+_PAUSE = 400
 _PAUSE_AFTER_CHANGE = 50
 """Proportional memory is read again only after this many times the CPU time that it took, since the kernel walks every
-page table for it: at most 0.5 % of a core, or 2 % while processes come and go."""
+page table for it: at most 0.25 % of a core, or 2 % while processes come and go."""
 
 
 def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
