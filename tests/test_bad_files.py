@@ -212,7 +212,7 @@ class TestFiles:
         try:
             if user == 0:
                 os.seteuid(65534)  # Root may write everywhere, nobody may not.
-            with pytest.raises(StoreError, match="[Pp]ermission"):
+            with pytest.raises(StoreError, match=r"[Pp]ermission"):
                 Benchmark(tmp_path / "runs.db")
         finally:
             os.seteuid(user)

@@ -24,7 +24,8 @@ LINES = 320
 NAMES = {
     "Benchmark", "BenchmarkSupervisor", "Metric", "TimeMetric", "LatencyMetric", "ThroughputMetric", "CPUMetric",
     "MemoryMetric", "IOMetric", "LossTracker", "TTATracker", "TimedTTATracker", "HyperparameterTracker",
-    "ConfusionMatrixTracker", "AwaitMetric", "EventLoopLagMetric", "WaitMetric",
+    "ConfusionMatrixTracker", "AwaitMetric", "EventLoopLagMetric", "WaitMetric", "EnergyMetric", "PowerMetric",
+    "GPUEnergyMetric", "GPUMemoryMetric", "GPUMetric", "GPUPowerMetric", "GPUTimeMetric",
 }  # fmt: skip
 
 HEAVY = (

@@ -92,6 +92,8 @@ class Benchmark:
         self._flush_interval = _checked_seconds("flush_interval", flush_interval)
         self._location = resolve(db_file)
         look(self._location, mode)
+        self._argv = tuple(sys.argv)
+        self._directory = os.getcwd()
         self._before_end: list[Callable[[], None]] = []
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
@@ -250,6 +252,8 @@ class Benchmark:
             self.tags,
             self._collector,
             self._flush_interval,
+            self._argv,
+            self._directory,
             implied,
         )
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(

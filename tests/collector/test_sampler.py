@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +14,11 @@ from umlaut_async.collector.link import Link
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Place, Probe
-from umlaut_async.records import EventRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from umlaut_async.records import EventRecord
 
 MS = 1_000_000
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,15 +12,21 @@ from umlaut_async.collector import window
 from umlaut_async.collector.window import SampleLog
 from umlaut_async.summary import summarise
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 finite = st.floats(-1e6, 1e6)
 
 
+BLOCK = 4
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _small_blocks() -> object:
-    """Blocks of four samples, so that windows span several."""
-    block, window.BLOCK = window.BLOCK, 4
-    yield
-    window.BLOCK = block
+def _small_blocks() -> Iterator[None]:
+    """Let blocks be small, so that windows span several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window, "BLOCK", BLOCK)
+        yield
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), finite), max_size=40), st.integers(0, 50), st.integers(0, 50))
@@ -60,9 +68,9 @@ def test_what_leaves_memory_is_carried_by_open_windows(values: list[float], star
     log = SampleLog()
     for t, value in enumerate(values):
         log.insert(t, value)
-        if len(log.times) >= 8:
+        if len(log.times) >= 2 * BLOCK:
             log.forget_block([(1, start)])
-    assert len(log.times) < 8
+    assert len(log.times) < 2 * BLOCK
     found = log.summary(1, start, len(values))
     expected = summarise(values[start + 1 :])
     if expected is None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 
+_ENVIRONMENT_PATIENCE = 0.5
+"""How many seconds the end of a run waits for the description of what it ran on."""
+
+
 class Collector:
     """Collects one run, from `run()` until a request that ends it.
 
@@ -50,6 +54,7 @@ class Collector:
         self._intake: Intake | None = None
         self._writer: Writer | None = None
         self._failure: StoreError | None = None
+        self._describing: asyncio.Task[None] | None = None
         self._complained = False
 
     async def run(self) -> None:
@@ -91,6 +96,15 @@ class Collector:
             if self._settings.implied:
                 _logger.error("nothing will be recorded: %s", self._failure)
         self._opened.set()
+        if self._writer is not None:
+            self._describing = asyncio.create_task(self._describe(self._writer))
+
+    async def _describe(self, writer: Writer) -> None:
+        """Gather what the run runs on, which may take a while."""
+        from umlaut_async.collector.environment import gather
+
+        settings = self._settings
+        writer.describe(await in_thread(lambda: gather(argv=settings.argv, directory=settings.directory)))
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -112,6 +126,8 @@ class Collector:
             for call in self._link.open_calls.copy().values():
                 call.abandon()
             requests += await self._take()
+            if self._describing is not None:
+                await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
         error = self._failure or await self._store(open_calls, bool(requests), ending)
         if requests:
             error = error or self._refusal()

@@ -23,6 +23,8 @@ _logger = logging.getLogger("umlaut_async")
 
 _EDGE_DEADLINE = 5.0
 """How many seconds a flush waits for edge readings of calls that have ended."""
+_EDGE_LOOK = 0.01
+"""How often it looks for them, in seconds."""
 _TURN = 500
 """How many records are taken before the sampling tasks get their turn."""
 
@@ -94,17 +96,21 @@ class Intake:
         Args:
             wait: Whether to wait for those that have not, within a deadline.
         """
-        deadline = asyncio.get_running_loop().time() + _EDGE_DEADLINE
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _EDGE_DEADLINE
         while self._held:
             self._sampler.edge_taken.clear()
             late = [record for record in self._held if self._rows.awaits_edges(record)]
-            if late and wait:
+            if late and wait and clock() < deadline:
+                # Not all that is awaited is told of: what happens on a GPU must be looked for.
                 try:
-                    async with asyncio.timeout_at(deadline):
+                    async with asyncio.timeout(_EDGE_LOOK):
                         await self._sampler.edge_taken.wait()
-                    continue
                 except TimeoutError:
-                    late = []
+                    pass
+                continue
+            if wait:
+                late = []
             for record in self._held:
                 if record not in late:
                     self._writer.add(self._rows.call(record))

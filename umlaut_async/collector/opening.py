@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,9 +16,9 @@ from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
-    from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.sampler import Sampler
+    from umlaut_async.collector.settings import RunSettings
 
 
 async def open_run(
@@ -55,27 +53,15 @@ async def open_run(
             "started": started,
             "ended": None,
             "status": "running",
-            "environment": _environment(),
+            "environment": {},
             "collector": {"mode": settings.collector},
         },
         process=_process(started),
         ledger=ledger,
         refused=refused,
     )
-    rows = Rows(writer.process_id, link.series, events.append)
+    rows = Rows(writer.process_id, link.series, sampler.faults, events.append)
     return writer, Intake(link, sampler, rows, writer, ledger, events)
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "argv": sys.argv,
-        "directory": os.getcwd(),
-    }
 
 
 def _process(started: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
+from umlaut_async.probes import UnavailableError, UnreadableError
 from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from umlaut_async.calls import Call
+    from umlaut_async.collector.faults import Faults
     from umlaut_async.collector.series import Series
+    from umlaut_async.metrics.reductions import Outcome
 
 Row: TypeAlias = "tuple[Any, ...]"
 
@@ -63,10 +66,18 @@ class Rows:
     Args:
         process_id: The key of the process.
         series: Its series, by number.
+        faults: Takes what could not be read.
         report: Takes the events that come up.
     """
 
-    def __init__(self, process_id: int, series: Mapping[int, Series], report: Callable[[EventRecord], None]) -> None:
+    def __init__(
+        self,
+        process_id: int,
+        series: Mapping[int, Series],
+        faults: Faults,
+        report: Callable[[EventRecord], None],
+    ) -> None:
+        self._faults = faults
         self._process_id = process_id
         self._series = series
         self._report = report
@@ -97,7 +108,13 @@ class Rows:
     def awaits_edges(self, record: CallRecord) -> bool:
         """Return whether readings at the edges of an ended call are still on their way."""
         for metric in self._stages[record.stage].metrics:
-            if metric.series is not None and metric.edge is None and metric.series.awaits_edges(record.number):
+            series, edge = metric.series, metric.edge
+            if series is None:
+                continue
+            if edge is None:
+                if series.awaits_edges(record.number):
+                    return True
+            elif series.probe.pending is not None and series.probe.pending(record.left[edge]):
                 return True
         return False
 
@@ -114,26 +131,36 @@ class Rows:
         ended = self._epoch + started + duration
         results: list[Row] = []
         for position, reduce, described, series, series_id, edge, needs_entries in self._stages[stage].metrics:
-            provenance = "measured"
             tracked = items if entries is None else entries.get(position, items)
             if series is None:
                 outcome = reduce(record, tracked, None, None, None, duration)
             else:
                 samples = series.summary(number, started, started + duration)
-                provenance = series.provenance or "unavailable"
                 if edge is None:
                     first, last, elapsed = series.take_edges(number)
                 else:
                     first, last, elapsed = entered[edge], left[edge], duration
-                outcome = reduce(record, tracked, first, last, samples, elapsed)
+                outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
             if outcome is not None:
                 value, data = outcome
+                provenance = "measured" if series is None or series.provenance is None else series.provenance
                 text = None if data is None else _encode(data).decode()
                 head = (next(self._result_ids), self._process_id, span[0], *described)
                 results.append((*head, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
         return Unit(span, results)
+
+    def _reduce(self, series: Series, reduce: Reduction, *values: Any) -> Outcome | None:
+        """Return what the readings of a series come to; None, and a report, where they say why they are absent."""
+        try:
+            outcome = reduce(*values)
+        except (UnavailableError, UnreadableError) as error:
+            self._faults.add(series, error)
+            return None
+        if outcome is not None and series.provenance is None:
+            series.provenance = series.probe.provenance
+        return outcome
 
     def value(self, record: ValueRecord) -> Unit:
         """Return the result of a value that the user recorded."""

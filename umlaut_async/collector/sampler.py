@@ -38,7 +38,7 @@ class Sampler:
 
     def __init__(self, report: Callable[[EventRecord], None], clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._faults = Faults(report, self._clock.now)
+        self.faults = Faults(report, self._clock.now)
         self._tasks: set[asyncio.Task[None]] = set()
         # One for each source, since a source is read once at a time, however many series it has.
         self._readers: dict[Hashable, Reader] = {}
@@ -153,7 +153,7 @@ class Sampler:
         try:
             taken = _Taken(*await self._readers[probe.key].read(loop))
         except (UnavailableError, UnreadableError) as error:
-            self._faults.add(series, error)
+            self.faults.add(series, error)
             return None
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance

@@ -60,7 +60,7 @@ class Series:
         self.probe = probe
         self.samples = interval is not None
         self.interval = _AWAKE if interval is None else interval
-        self.provenance = probe.provenance if probe.place is Place.CALLER else None
+        self.provenance = probe.provenance if probe.place is Place.CALLER and self.samples else None
         """How its numbers come about, once that is known: measured, estimated or unavailable."""
         self.unavailable = False
         """Whether the probe said that it can never be read here."""

@@ -22,5 +22,8 @@ class RunSettings(NamedTuple):
     """Where the collector runs: "thread"."""
     flush_interval: float
     """Seconds."""
+    argv: tuple[str, ...]
+    directory: str
+    """The working directory when the benchmark was made: stages may change it."""
     implied: bool
     """Whether a call began it: then nobody waits for the opening, and its failure must be logged."""

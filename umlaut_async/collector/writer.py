@@ -42,6 +42,7 @@ class _Rest(NamedTuple):
     series: list[Row]
     tails: list[TailWrite]
     running: Sequence[Row]
+    environment: dict[str, Any] | None
 
 
 class Writer:
@@ -72,6 +73,7 @@ class Writer:
         self._tails: dict[int, Tail] = {}
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
+        self._environment: dict[str, Any] | None = None
 
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
@@ -85,6 +87,10 @@ class Writer:
         self._tails.setdefault(series.number, Tail(series))
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
         self._new_series.append((key(self.process_id, series.number), self.process_id, *described))
+
+    def describe(self, environment: dict[str, Any]) -> None:
+        """Take what the environment of the run turned out to be."""
+        self._environment = environment
 
     async def write(self, seen: int, running: Sequence[Row], durable: bool) -> None:
         """Store everything that was added.
@@ -151,7 +157,7 @@ class Writer:
 
     def _rest(self, running: Sequence[Row]) -> _Rest:
         tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
-        return _Rest(self._new_series.copy(), tails, running)
+        return _Rest(self._new_series.copy(), tails, running, self._environment)
 
     async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
         spans = [unit.span for unit in units if unit.span is not None]
@@ -168,6 +174,9 @@ class Writer:
                 await _EVENTS.run(connection, events)
                 if rest is not None:
                     await self._write_samples(session, connection, rest)
+                    if rest.environment is not None:
+                        run = update(Run).where(Run.uuid == self._run_uuid)
+                        await session.execute(run.values(environment=rest.environment))
                     await session.execute(update(Process).where(Process.id == self.process_id).values(last_seen=seen))
         except BaseException:
             if rest is not None:
@@ -176,6 +185,8 @@ class Writer:
             raise
         if rest is not None:
             del self._new_series[: len(rest.series)]
+            if self._environment is rest.environment:
+                self._environment = None
             for write in rest.tails:
                 write.tail.written(write)
 

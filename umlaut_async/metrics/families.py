@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from umlaut_async.metrics import reductions, waiting
+from umlaut_async.metrics import energy, gpu, reductions, waiting
 
-REDUCTIONS: dict[str, reductions.Reduction] = {**reductions.REDUCTIONS, **waiting.REDUCTIONS}
+REDUCTIONS: dict[str, reductions.Reduction] = {
+    **reductions.REDUCTIONS,
+    **waiting.REDUCTIONS,
+    **energy.REDUCTIONS,
+    **gpu.REDUCTIONS,
+}

@@ -10,7 +10,6 @@ from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.reductions import Outcome, Reduction, described, readings_of
 from umlaut_async.probes.cuda import gpu_moment, seconds_between
 from umlaut_async.probes.nvml import ENERGY, MEMORY, POWER, UTILISATION, Field, gpu_probe
-from umlaut_async.probes.probe import UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from umlaut_async.probes.probe import Probe
@@ -148,10 +147,7 @@ def _energy(
 
 
 def _gpu_time(call: CallRecord, entries: object, entered: Any, left: Any, *_: object) -> Outcome | None:
-    try:
-        return seconds_between(entered, left), None
-    except (UnavailableError, UnreadableError):
-        return None
+    return seconds_between(entered, left), None
 
 
 REDUCTIONS: dict[str, Reduction] = {"gpuenergy": _energy, "gputime": _gpu_time}

@@ -27,7 +27,7 @@ class Reduction(Protocol):
         elapsed: int,
         /,
     ) -> Outcome | None:
-        """Return the value, or None where what it needs is missing.
+        """Return the value, or None where what it needs is missing; a reading may also say why by an error of a probe.
 
         Args:
             call: The call that has ended.

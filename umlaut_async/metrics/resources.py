@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from umlaut_async.errors import ArgumentTypeError
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.probes import Probe, cpu_time, io_counters, resident_memory
+from umlaut_async.probes.tree import tree_cpu, tree_io, tree_memory
 
 
-class CPUMetric(Metric):
+class _Resource(Metric):
+    def __init__(self, description: str, interval: float = 1, *, children: bool = False) -> None:
+        if not isinstance(children, bool):
+            raise ArgumentTypeError(f"children must be True or False, not {type(children).__name__}")
+        self.children = children
+        super().__init__(description, interval)
+
+
+class CPUMetric(_Resource):
     """Measure the CPU use of the process during a call, in percent of one core.
 
     A call's value is the exact CPU time between its edges over its duration; samples hold the rate between ticks.
-    The source is the CPU clock of the process.
+    The source is the CPU clock of the process; with its children also what the kernel accounts to each of them.
 
     Args:
         description: What is measured, in the words of the user.
         interval: The seconds between two samples, at least 0.001.
+        children: Whether the processes that it has started count as well, and those that these have started.
     """
 
     measure_type = "cpu"
@@ -22,18 +33,19 @@ class CPUMetric(Metric):
     reduction = "cpu"
 
     def probe(self) -> Probe:
-        return cpu_time()
+        return tree_cpu() if self.children else cpu_time()
 
 
-class MemoryMetric(Metric):
+class MemoryMetric(_Resource):
     """Measure the resident memory of the process during a call, in MiB.
 
     A call's value is the peak of its samples and of the readings at its edges. The source is `/proc/self/statm`, or
-    psutil where there is none.
+    psutil where there is none. Memory that several processes share is counted once where the kernel tells it (PSS).
 
     Args:
         description: What is measured, in the words of the user.
         interval: The seconds between two samples, at least 0.001.
+        children: Whether the processes that it has started count as well, and those that these have started.
     """
 
     measure_type = "memory"
@@ -41,19 +53,20 @@ class MemoryMetric(Metric):
     reduction = "peak"
 
     def probe(self) -> Probe:
-        return resident_memory()
+        return tree_memory() if self.children else resident_memory()
 
 
-class IOMetric(Metric):
+class IOMetric(_Resource):
     """Measure what the process reads from and writes to storage during a call, in MiB/s.
 
     A call's value is the exact number of bytes between its edges over its duration; the bytes read and written, and
     those that passed through `read` and `write` calls (`rchar`, `wchar`), are kept beside it. The source is
-    `/proc/self/io`, or psutil where there is none.
+    `/proc/self/io`, or psutil where there is none; it includes children that have ended and were waited for.
 
     Args:
         description: What is measured, in the words of the user.
         interval: The seconds between two samples, at least 0.001.
+        children: Whether the processes that it has started count as well, and those that these have started.
     """
 
     measure_type = "io"
@@ -61,4 +74,4 @@ class IOMetric(Metric):
     reduction = "io"
 
     def probe(self) -> Probe:
-        return io_counters()
+        return tree_io() if self.children else io_counters()

@@ -66,5 +66,7 @@ class Probe(NamedTuple):
     """Asked after a reading: the nanoseconds within which the next must follow, whatever the interval."""
     deadline: float | None = 2.0
     """The seconds after which a reading elsewhere than in the caller is given up."""
+    pending: Callable[[Any], bool] | None = None
+    """Tells of a reading at the last edge whether what it stands for is still to come."""
     close: Callable[[], None] | None = None
     """Called when nothing reads the probe any more."""
