@@ -325,3 +325,39 @@ def test_a_run_that_is_being_written(umlaut_process: UmlautProcess, database: Pa
             assert re.search(r"^serve +1 .* running", shown.stdout, re.MULTILINE)
 
     asyncio.run(record())
+
+
+MISSING = {
+    "type": "power",
+    "description": "my power",
+    "reason": "there are no counters",
+    "cure": "run: sudo modprobe x",
+}
+
+
+def test_what_was_not_recorded_is_a_line_for_each_metric(umlaut: Umlaut, store: Store, database: Path) -> None:
+    store(
+        run(),
+        process(),
+        span("train"),
+        event("unavailable", "power is not recorded", data=MISSING),
+        event("unavailable", "gpu is not recorded", data=MISSING | {"type": "gpu", "description": "my gpu"}),
+        event("unavailable", "of another form", data={"type": "energy"}),
+        event("unreadable", "the queue could not be read", data={"type": "queue"}),
+    )
+    shown = umlaut("show", database)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    lines = cells(shown.stdout)
+    at = lines.index(["not recorded", "type", "why not", "to record it"])
+    assert lines[at + 1 : at + 3] == [
+        ["my power", "power", "there are no counters", "run: sudo modprobe x"],
+        ["my gpu", "gpu", "there are no counters", "run: sudo modprobe x"],
+    ]
+    assert [line[1:] for line in lines[at + 3 :]] == [
+        ["count", "event", "what happened"],
+        ["1", "unavailable", "of another form"],
+        ["1", "unreadable", "the queue could not be read"],
+    ]
+    events = json.loads(umlaut("show", "--json", database).stdout)["events"]
+    assert events[0]["data"] == MISSING
+    assert [event["kind"] for event in events] == ["unavailable"] * 3 + ["unreadable"]

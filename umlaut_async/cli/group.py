@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umlaut_async import __version__
+from umlaut_async.cli.doctor import doctor
 from umlaut_async.cli.runs import runs
 from umlaut_async.cli.show import show
 from umlaut_async.cli.text import safe
@@ -57,10 +58,11 @@ def _fail(message: str, code: int) -> int:
 @click.version_option(__version__, prog_name="umlaut")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Read the databases that umlaut_async has written."""
+    """Read the databases that umlaut_async has written, and say what it can measure here."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
+main.add_command(doctor)
 main.add_command(runs)
 main.add_command(show)

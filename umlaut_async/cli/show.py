@@ -26,6 +26,8 @@ _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
 _NUMBERS = frozenset({"calls", "time", "per call", "entries/s", "CPU", "memory", "count", "mean", "lowest", "highest"})
 
+_OF_MISSING = frozenset({"description", "type", "reason", "cure"})
+
 
 @click.command()
 @click.argument("db")
@@ -95,8 +97,11 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
             yield from ("", _metric_table(stages))
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
-    if events := queries.events(session, run.uuid):
-        yield from ("", _event_table(events))
+    events = queries.events(session, run.uuid)
+    if missing := [event for event in events if _is_missing(event)]:
+        yield from ("", _missing_table(missing))
+    if others := [event for event in events if not _is_missing(event)]:
+        yield from ("", _event_table(others))
 
 
 def _heading(run: RunInfo) -> Iterator[RenderableType]:
@@ -179,6 +184,20 @@ def _tracker_table(trackers: Sequence[Tracked]) -> RenderableType:
     for tracked in trackers:
         cells = [safe(tracked.description), safe(tracked.type), tracked_text(tracked)]
         made.add_row(*cells, *([safe(tracked.method)] if method else []))
+    return made
+
+
+def _is_missing(event: EventGroup) -> bool:
+    """Return whether an event says what a metric lacks on the machine of the run."""
+    return event.kind == "unavailable" and isinstance(event.data, dict) and event.data.keys() >= _OF_MISSING
+
+
+def _missing_table(events: Sequence[EventGroup]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+
+    made = table(("not recorded", "type", "why not", "to record it"))
+    for event in events:
+        made.add_row(*(safe(event.data[name], longest=500) for name in ("description", "type", "reason", "cure")))
     return made
 
 

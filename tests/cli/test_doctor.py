@@ -1,0 +1,288 @@
+"""`umlaut doctor`: without sensors, on a fake machine with energy counters, and on a library that answers as NVML."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import umlaut_async
+from tests import fake_rapl
+from tests.probes.fake_nvml import FakeNvml, compiled
+from umlaut_async import Metric
+from umlaut_async.diagnosis import Check, checks, diagnose
+from umlaut_async.probes import UnavailableError, UnreadableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Umlaut, UmlautProcess
+
+ALWAYS = {
+    "TimeMetric", "LatencyMetric", "ThroughputMetric", "CPUMetric", "CPUMetric(children=True)", "MemoryMetric",
+    "MemoryMetric(children=True)", "IOMetric", "IOMetric(children=True)", "EventLoopLagMetric", "AwaitMetric",
+    "WaitMetric",
+}  # fmt: skip
+ENERGY = {"PowerMetric", "EnergyMetric"}
+NVML = {"GPUMetric", "GPUMemoryMetric", "GPUPowerMetric", "GPUEnergyMetric"}
+FIELDS = [
+    "metric", "type", "unit", "status", "source", "provenance", "resolution", "cost", "reason", "cure",
+]  # fmt: skip
+
+without_sensors = pytest.mark.skipif(
+    os.path.exists("/sys/class/powercap/intel-rapl") or os.path.exists("/dev/nvidiactl"),
+    reason="this machine has sensors",
+)
+without_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    """Return what the library says in the processes that the test starts."""
+    fake = FakeNvml(library.parent, tmp_path / "nvml.txt")
+    monkeypatch.setenv("FAKE_NVML", str(fake.script))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake.folder))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake.says()
+    return fake
+
+
+def by_metric(output: str) -> dict[str, dict[str, Any]]:
+    """Return what JSON says of each metric, after a look at its form."""
+    document = json.loads(output)
+    assert list(document) == ["schema", "metrics", "versions"]
+    assert document["schema"] == 1
+    for found in document["metrics"]:
+        assert list(found) == FIELDS
+        assert (found["status"] == "works") == (found["reason"] is None) == (found["cost"] is not None)
+        assert (found["status"] == "works") == (found["provenance"] == "measured")
+        assert (found["status"] == "unavailable") == (found["cure"] is not None)
+    return {found["metric"]: found for found in document["metrics"]}
+
+
+def recorded(metrics: dict[str, dict[str, Any]]) -> set[str]:
+    return {name for name, found in metrics.items() if found["status"] == "works"}
+
+
+def lines(output: str) -> dict[str, list[str]]:
+    """Return the columns of each row of the table by its metric."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines()]
+    return {row[0]: row for row in rows if len(row) == 7}
+
+
+def test_every_metric_is_looked_at() -> None:
+    classes = {name for name in umlaut_async.__all__ if name.endswith("Metric")} - {"Metric"}
+    assert {check.label.partition("(")[0] for check in checks()} == classes
+    assert all(type(check.metric).__name__ == check.label.partition("(")[0] for check in checks())
+
+
+@without_sensors
+@without_torch
+def test_json_without_sensors(umlaut_process: UmlautProcess) -> None:
+    done = umlaut_process("doctor", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    metrics = by_metric(done.stdout)
+    assert set(metrics) == ALWAYS | ENERGY | NVML | {"GPUTimeMetric"}
+    assert recorded(metrics) == ALWAYS
+    assert {found["status"] for found in metrics.values()} == {"works", "unavailable"}
+    assert all("no energy counters" in metrics[name]["reason"] for name in ENERGY)
+    assert all(metrics[name]["cure"].endswith("sudo modprobe intel_rapl_msr") for name in ENERGY)
+    assert all("libnvidia-ml.so.1" in metrics[name]["reason"] for name in NVML)
+    assert all("install the NVIDIA driver" in metrics[name]["cure"] for name in NVML)
+    assert "pip install torch" in metrics["GPUTimeMetric"]["cure"]
+    assert (metrics["EnergyMetric"]["source"], metrics["EnergyMetric"]["provenance"]) == ("rapl", "unavailable")
+    assert (metrics["CPUMetric"]["source"], metrics["MemoryMetric"]["unit"]) == ("process_time", "MiB")
+    assert metrics["EventLoopLagMetric"]["resolution"] == {"value": 0.025, "unit": "sec"}
+    for name in ALWAYS:
+        assert 0 < metrics[name]["cost"] < 1
+        assert metrics[name]["resolution"]["value"] > 0
+    versions = json.loads(done.stdout)["versions"]
+    assert list(versions) == ["umlaut_async", "python", "sqlite", "kernel", "nvidia_driver"]
+    assert (versions["umlaut_async"], versions["nvidia_driver"]) == (umlaut_async.__version__, None)
+    assert re.match(r"3\.\d+\.\d+", versions["python"])
+    assert re.match(r"3\.\d+\.\d+", versions["sqlite"])
+
+
+@without_sensors
+@without_torch
+def test_the_table_without_sensors(umlaut: Umlaut) -> None:
+    shown = umlaut("doctor")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    rows = lines(shown.stdout)
+    assert rows.pop("metric")[1:] == ["type", "recorded", "source", "provenance", "resolution", "cost per read"]
+    assert {name for name, row in rows.items() if row[2] == "yes"} == ALWAYS
+    missing = "–"  # noqa: RUF001
+    assert rows["PowerMetric"][1:] == ["power", "unavailable", "rapl", "unavailable", missing, missing]
+    assert rows["EventLoopLagMetric"][1:6] == ["looplag", "yes", "event-loop", "measured", "25 ms"]
+    # One line for all that lacks the same.
+    needs = [line for line in shown.stdout.splitlines() if "To record:" in line]
+    assert [line.partition(":")[0] for line in needs] == [
+        "PowerMetric, EnergyMetric",
+        "GPUMetric, GPUMemoryMetric, GPUPowerMetric, GPUEnergyMetric",
+        "GPUTimeMetric",
+    ]
+    assert re.search(r"Python 3\.\d+\.\d+ · SQLite 3\..* · NVIDIA driver none$", shown.stdout.strip())
+
+
+@without_sensors
+def test_it_loads_no_pandas_and_logs_nothing(run_script: Any, tmp_path: Path) -> None:
+    for name in ("pandas", "pymongo"):
+        (tmp_path / f"{name}.py").write_text("raise AssertionError('imported')\n")
+    done = run_script(
+        "import logging, sys\n"
+        "class Kept(logging.Handler):\n"
+        "    def emit(self, record): print('logged', record.getMessage())\n"
+        "kept = Kept()\n"
+        "logging.getLogger().addHandler(kept)\n"
+        "logging.getLogger().setLevel(logging.INFO)\n"
+        "from umlaut_async.cli import main\n"
+        "try:\n"
+        "    main(['doctor'])\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0\n"
+        "assert logging.getLogger().handlers == [kept]\n"
+        "assert not {'pandas', 'pymongo', 'sqlalchemy'} & set(sys.modules)\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "logged" not in done.stdout
+
+
+def on_counters(state: str, *arguments: str) -> tuple[str, str]:
+    """Return what the command prints on a machine with energy counters, and how it ends."""
+    printed, _, code = fake_rapl.run("-m", "tests.cli.doctor_on_counters", state, *arguments).rpartition("exit ")
+    return printed, code.strip()
+
+
+@pytest.mark.skipif(bool(fake_rapl.missing()), reason=fake_rapl.missing())
+class TestOnCounters:
+    """On a fake machine with energy counters."""
+
+    def test_it_says_that_energy_is_recorded(self) -> None:
+        printed, code = on_counters("counting", "--json")
+        assert code == "0"
+        metrics = by_metric(printed)
+        assert recorded(metrics) >= ALWAYS | ENERGY
+        for name in ENERGY:
+            assert (metrics[name]["source"], metrics[name]["resolution"]["unit"]) == ("rapl", "µJ")
+            # What both packages count in a step of the fake hardware is 400, and a reading may fall between the two.
+            assert metrics[name]["resolution"]["value"] % 50 == 0
+            assert 0 < metrics[name]["resolution"]["value"] < 400 * 50
+
+    def test_the_table(self) -> None:
+        printed, code = on_counters("counting")
+        assert code == "0"
+        assert lines(printed)["PowerMetric"][1:5] == ["power", "yes", "rapl", "measured"]
+        assert re.search(r"\d µJ$", lines(printed)["EnergyMetric"][5])
+        assert "PowerMetric, EnergyMetric" not in printed
+
+    def test_counters_that_stand_still_have_no_resolution(self) -> None:
+        printed, code = on_counters("still", "--json")
+        assert code == "0"
+        assert by_metric(printed)["EnergyMetric"]["status"] == "works"
+        assert by_metric(printed)["EnergyMetric"]["resolution"] is None
+
+    def test_a_missing_right_is_no_failure_and_the_command_that_gives_it_is_named(self) -> None:
+        printed, code = on_counters("forbidden", "--json")
+        assert code == "0"
+        metrics = by_metric(printed)
+        assert {metrics[name]["status"] for name in ENERGY} == {"unavailable"}
+        assert "may not read" in metrics["PowerMetric"]["reason"]
+        assert metrics["PowerMetric"]["cure"] == "run: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+
+    def test_a_counter_that_cannot_be_read_is_a_failure(self) -> None:
+        printed, code = on_counters("broken", "--json")
+        assert code == "1"
+        metrics = by_metric(printed)
+        assert {name for name, found in metrics.items() if found["status"] == "fails"} == ENERGY
+        assert "energy_uj could not be read" in metrics["EnergyMetric"]["reason"]
+        assert recorded(metrics) >= ALWAYS
+
+
+def test_on_gpus(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:
+    done = umlaut_process("doctor", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    metrics = by_metric(done.stdout)
+    assert recorded(metrics) >= ALWAYS | NVML
+    assert {metrics[name]["source"] for name in NVML} == {"nvml", "nvml-counter"}
+    assert metrics["GPUEnergyMetric"]["source"] == "nvml-counter"
+    assert metrics["GPUPowerMetric"]["resolution"] == {"value": 0.001, "unit": "W"}
+    assert json.loads(done.stdout)["versions"]["nvidia_driver"]
+    shown = umlaut_process("doctor")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert lines(shown.stdout)["GPUMetric"][1:6] == ["gpu", "yes", "nvml", "measured", "1 %"]
+    assert "NVIDIA driver none" not in shown.stdout
+
+
+def test_a_number_that_a_gpu_does_not_have_is_no_failure(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:
+    fake.says(errors={"nvmlDeviceGetTotalEnergyConsumption": 3})
+    done = umlaut_process("doctor", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    metrics = by_metric(done.stdout)
+    assert NVML - recorded(metrics) == {"GPUEnergyMetric"}
+    assert "does not report it" in metrics["GPUEnergyMetric"]["reason"]
+
+
+def test_a_lost_gpu_is_a_failure(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:
+    fake.says(errors={"nvmlDeviceGetPowerUsage": 15})
+    done = umlaut_process("doctor")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert lines(done.stdout)["GPUPowerMetric"][2] == "fails"
+    assert lines(done.stdout)["GPUMemoryMetric"][2] == "yes"
+    assert re.search(r"^GPUPowerMetric: .*fallen off the bus", done.stdout, re.MULTILINE)
+
+
+class Faulty(Metric):
+    """A metric whose reading ends as a test says."""
+
+    measure_type = "faulty"
+    unit = "items"
+
+    def __init__(self, error: BaseException | None, hangs: threading.Event | None = None) -> None:
+        super().__init__("faulty")
+        self.error = error
+        self.hangs = hangs
+
+    def read(self) -> float:
+        """Hang, raise, or answer."""
+        if self.hangs is not None:
+            self.hangs.wait(30)
+        if self.error is not None:
+            raise self.error
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (UnavailableError("there is none", "buy one"), "unavailable", "there is none"),
+        (PermissionError(13, "Permission denied"), "unavailable", "may not read"),
+        (UnreadableError("not this time"), "fails", "not this time"),
+        (ZeroDivisionError(), "fails", "ZeroDivisionError"),
+        (SystemExit(3), "fails", "SystemExit: 3"),
+    ],
+)
+def test_whatever_a_source_raises_is_a_finding(error: BaseException, status: str, reason: str) -> None:
+    found, works = diagnose([Check(Faulty(error), "Faulty"), Check(Faulty(None), "Works")])
+    assert (found.status, found.provenance, found.cost) == (status, "unavailable", None)
+    assert reason in (found.reason or "")
+    assert (found.cure is None) == (status == "fails")
+    assert (works.status, works.reason) == ("works", None)
+
+
+def test_a_source_that_hangs_is_given_up() -> None:
+    freed = threading.Event()
+    try:
+        (found,) = diagnose([Check(Faulty(None, freed), "Faulty", deadline=0.1)])
+    finally:
+        freed.set()
+    assert (found.status, found.reason) == ("fails", "there was no answer within 0.1 s")
