@@ -1,0 +1,132 @@
+"""What a run stores of its environment: no secret, and nothing that the stage has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import read
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
+from umlaut_async.collector.environment import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support import RunScript
+
+SECRET = "hunter2-not-to-be-stored"
+SLOW = 20
+"""Seconds that the slow git takes, which no test waits for."""
+
+LOOKING_INTO_THE_FILES = f"""
+import asyncio, os, pathlib
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
+
+assert os.environ["DATABASE_PASSWORD"] == {SECRET!r}
+bm = Benchmark("runs.db")
+
+@BenchmarkSupervisor([TimeMetric("time")], bm)
+async def stage():
+    await asyncio.sleep(0)
+
+def everything():
+    return b"".join(path.read_bytes() for path in pathlib.Path(".").glob("runs.db*"))
+
+async def main():
+    async with bm:
+        await stage()
+        for _ in range(200):
+            await bm.flush()
+            if b'"packages"' in everything():
+                break
+            await asyncio.sleep(0.05)
+        assert os.path.exists("runs.db-wal")
+        assert b"launcher-is-stored" in everything()
+        assert {SECRET.encode()!r} not in everything()
+    assert {SECRET.encode()!r} not in everything()
+
+asyncio.run(main())
+"""
+
+
+def environment_of(database: Path) -> dict[str, Any]:
+    """Return what is stored of the environment of the only run."""
+    [row] = read(database, "select environment from run")
+    found: dict[str, Any] = json.loads(row["environment"])
+    return found
+
+
+def test_a_secret_of_the_environment_is_in_no_file(
+    run_script: RunScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", SECRET)
+    monkeypatch.setenv("SLURM_TOKEN", SECRET)
+    monkeypatch.setenv("SLURM_JOB_NAME", "launcher-is-stored")
+    done = run_script(LOOKING_INTO_THE_FILES)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    files = [*tmp_path.glob("runs.db*")]
+    assert tmp_path / "runs.db" in files
+    for file in files:
+        assert SECRET.encode() not in file.read_bytes()
+    assert "launcher-is-stored" in json.dumps(environment_of(tmp_path / "runs.db")["launcher"])
+
+
+@pytest.fixture
+def slow_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let a program that answers after a long time be the git of this process; return where it leaves its pids."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ >> {tmp_path / 'pids'}\nexec sleep {SLOW}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    pids = tmp_path / "pids"
+    yield pids
+    for pid in map(int, pids.read_text().split()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_slow_git_delays_neither_the_opening_nor_the_stage_nor_the_end(
+    database: Path, slow_git: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever waited for it would wait for all of its time.
+    defaults: Any = gather.__kwdefaults__
+    monkeypatch.setitem(defaults, "git_timeout", 3.0 * SLOW)
+
+    async def stage() -> str:
+        return "done"
+
+    bm = Benchmark(database)
+    supervised = BenchmarkSupervisor([TimeMetric("time")], bm)(stage)
+    began = time.monotonic()
+    await bm.open()
+    assert await supervised() == "done"
+    await bm.flush()
+    assert time.monotonic() - began < SLOW / 2
+    while not slow_git.exists():
+        await asyncio.sleep(0.01)
+    assert await supervised() == "done"
+    await bm.close()
+    assert time.monotonic() - began < SLOW / 2
+    assert len(read(database, "select * from span where status = 'ok'")) == 2
+
+
+async def test_a_run_that_outlasts_the_patience_says_why_git_is_not_in_it(database: Path, slow_git: Path) -> None:
+    began = time.monotonic()
+    async with Benchmark(database) as bm:
+        while not environment_of(database) and time.monotonic() - began < SLOW / 2:
+            await asyncio.sleep(0.1)
+            await bm.flush()
+    found = environment_of(database)
+    assert found["absent"]["git"] == "git gave no answer in time"
+    assert "git" not in found
+    assert {"host", "os", "python", "cpu", "memory", "argv", "directory", "packages"} <= found.keys()
+    assert slow_git.exists()
