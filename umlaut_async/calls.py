@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
-from umlaut_async.records import CallRecord, Reading, Steps
+from umlaut_async.records import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from umlaut_async.records import CallFields, Reading
 
 _ERROR_LENGTH = 1000
 
 _current: ContextVar[Call | None] = ContextVar("umlaut_async_call", default=None)
 _running_loop = asyncio._get_running_loop
 _current_task = asyncio.current_task
-# The constructor of a NamedTuple is a Python function and takes twice the time of this.
-_record = tuple.__new__
 
 
 class Link(Protocol):
@@ -38,7 +38,7 @@ class Link(Protocol):
         """The numbers of calls."""
         ...
 
-    def append(self, record: CallRecord, /) -> None:
+    def append(self, record: CallFields, /) -> None:
         """Hand over the record of a call that has ended."""
         ...
 
@@ -114,9 +114,10 @@ class Call:
         task = None if loop is None else _current_task(loop)
         self.task = get_ident() if task is None else task.get_name()
         self._token: Token[Call | None] | None = None if self.stepped else _current.set(self)
-        link.open_calls[number] = self
         self._entered = _read(plan.readers) if plan.readers else ()
         self.started = started = now()
+        # Last: the collector may look at it at once.
+        link.open_calls[number] = self
         if plan.subscriptions:
             try:
                 for subscription, edge in plan.subscriptions:
@@ -188,14 +189,11 @@ class Call:
             left = _read(plan.readers) if plan.readers else ()
             for subscription, edge in plan.subscriptions:
                 subscription.leave(number, ended, None if edge is None else left[edge])
+            parent = None if self.parent is None else self.parent_number()
             link.append(
-                _record(
-                    CallRecord,
-                    (
-                        plan.stage, number, None if self.parent is None else self.parent_number(), self.task,
-                        self.started, ended - self.started, status, error, self.entries, *self._stepped(),
-                        self._entered, left,
-                    ),
+                (
+                    plan.stage, number, parent, self.task, self.started, ended - self.started, status, error,
+                    self.entries, *self._stepped(), self._entered, left,
                 )
             )  # fmt: skip
         except Exception as failure:

@@ -47,7 +47,11 @@ class Steps(NamedTuple):
 
 
 class CallRecord(NamedTuple):
-    """A call that has ended."""
+    """A call that has ended.
+
+    It travels as a plain tuple of its fields: the garbage collector stops to follow these once it has seen them, but
+    never those of a class of their own, and thousands may wait.
+    """
 
     stage: int
     number: int
@@ -110,4 +114,15 @@ class FlushRequest(NamedTuple):
     """Set where the request also ends the run."""
 
 
-Record: TypeAlias = StageRecord | CallRecord | ValueRecord | FlushRequest
+CallFields: TypeAlias = (
+    "tuple[int, int, int | None, str | int, int, int, str, str | None, dict[int, float] | None, int | None,"
+    " Steps | None, tuple[Reading, ...], tuple[Reading, ...]]"
+)
+"""The fields of a `CallRecord` in their order."""
+
+Record: TypeAlias = "StageRecord | CallFields | ValueRecord | FlushRequest"
+
+
+def is_counted(record: Record) -> bool:
+    """Return whether a record is of a call or of a value, which the account of a run counts."""
+    return type(record) is tuple or isinstance(record, ValueRecord)

@@ -11,7 +11,7 @@ from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, ValueRecord
+from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
     import threading
@@ -54,6 +54,8 @@ class Collector:
         self._intake: Intake | None = None
         self._writer: Writer | None = None
         self._failure: StoreError | None = None
+        self._requests: list[FlushRequest] = []
+        """What was asked and is not answered yet."""
         self._describing: asyncio.Task[None] | None = None
         self._complained = False
 
@@ -67,6 +69,7 @@ class Collector:
                 await self._pause()
                 ended = await self._round()
         finally:
+            self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._end()
 
     async def _end(self) -> None:
@@ -119,37 +122,39 @@ class Collector:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
         # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
         open_calls = self._link.open_calls.copy()
-        requests = await self._take()
-        ending = next((request.ending for request in requests if request.ending), None)
+        await self._take()
+        ending = next((request.ending for request in self._requests if request.ending), None)
         if ending is not None:
             self._link.recording = False
             for call in self._link.open_calls.copy().values():
                 call.abandon()
-            requests += await self._take()
+            await self._take()
             if self._describing is not None:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
-        error = self._failure or await self._store(open_calls, bool(requests), ending)
-        if requests:
+        error = self._failure or await self._store(open_calls, bool(self._requests), ending)
+        if self._requests:
             error = error or self._refusal()
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             await self._end()
-        for request in requests:
-            request.answer(error)
+        self._answer(error)
         return ending is not None
 
-    async def _take(self) -> list[FlushRequest]:
+    def _answer(self, error: StoreError | None) -> None:
+        while self._requests:
+            self._requests.pop().answer(error)
+
+    async def _take(self) -> None:
         if self._intake is not None:
-            return await self._intake.take()
-        requests = []
+            await self._intake.take(self._requests)
+            return
         for _ in range(len(self._link.records)):
             record = self._link.records.popleft()
             if isinstance(record, FlushRequest):
-                requests.append(record)
-            elif isinstance(record, (CallRecord, ValueRecord)):
+                self._requests.append(record)
+            elif is_counted(record):
                 self._ledger.take(1)
                 self._ledger.drop("no database", 1)
-        return requests
 
     async def _store(self, open_calls: dict[int, Call], durable: bool, ending: Ending | None) -> StoreError | None:
         """Store what was taken, and the end of the run; return why it could not be."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.probes import Place
-from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord
+from umlaut_async.records import CallRecord, EventRecord, FlushRequest, StageRecord, ValueRecord
 
 if TYPE_CHECKING:
     from umlaut_async.calls import Call
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from umlaut_async.collector.writer import Writer
 
 _logger = logging.getLogger("umlaut_async")
+
+# The constructor of a NamedTuple from an iterable takes twice the time.
+new_call_record = tuple.__new__
 
 _EDGE_DEADLINE = 5.0
 """How many seconds a flush waits for edge readings of calls that have ended."""
@@ -54,41 +57,47 @@ class Intake:
         self._ended: set[int] = set()
         self._shown: set[int] = set()
 
-    async def take(self) -> list[FlushRequest]:
-        """Take the records that have come, and return the requests among them."""
-        requests: list[FlushRequest] = []
+    async def take(self, requests: list[FlushRequest]) -> None:
+        """Take the records that have come.
+
+        Args:
+            requests: Gets the requests among them.
+        """
         waiting = len(self._link.records)
         while waiting > 0:
             turn = min(waiting, _TURN)
             self._take_turn(turn, requests)
             waiting -= turn
             await asyncio.sleep(0)
-        return requests
 
     def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
         records = [self._link.records.popleft() for _ in range(turn)]
-        self._ledger.take(sum(isinstance(record, (CallRecord, ValueRecord)) for record in records))
+        # First of all: whatever happens here, they are answered.
+        requests.extend(record for record in records if isinstance(record, FlushRequest))
+        calls = [new_call_record(CallRecord, record) for record in records if type(record) is tuple]
+        values = [record for record in records if isinstance(record, ValueRecord)]
+        self._ledger.take(len(calls) + len(values))
         for record in records:
-            if isinstance(record, FlushRequest):
-                requests.append(record)
-            else:
-                self._take(record)
-
-    def _take(self, record: Record) -> None:
-        try:
-            if isinstance(record, CallRecord):
-                self._ended.add(record.number)
-                if self._rows.awaits_edges(record):
-                    self._held.append(record)
-                else:
-                    self._writer.add(self._rows.call(record))
-            elif isinstance(record, ValueRecord):
-                self._writer.add(self._rows.value(record))
-            elif isinstance(record, StageRecord):
+            if isinstance(record, StageRecord):
                 self._rows.add_stage(record)
-        except Exception:
-            self._ledger.drop("defect", 1)
-            _logger.exception("a record could not be stored, which is a defect of umlaut_async")
+        self._ended.update([call.number for call in calls])
+        for call in calls:
+            try:
+                if self._rows.awaits_edges(call):
+                    self._held.append(call)
+                else:
+                    self._writer.add(self._rows.call(call))
+            except Exception:
+                self._defect()
+        for value in values:
+            try:
+                self._writer.add(self._rows.value(value))
+            except Exception:
+                self._defect()
+
+    def _defect(self) -> None:
+        self._ledger.drop("defect", 1)
+        _logger.exception("a record could not be stored, which is a defect of umlaut_async")
 
     async def settle(self, wait: bool) -> None:
         """Take the ended calls whose edge readings have come.
@@ -132,7 +141,7 @@ class Intake:
             if series.missed:
                 self._events.append(_missed(series))
         while self._events:
-            self._writer.add(self._rows.event(self._events.pop(0)))
+            self._writer.add_event(self._rows.event(self._events.pop(0)))
         self._shown -= self._ended
         running = {
             number: self._rows.running(call)

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.series import Series
-from umlaut_async.records import CallRecord, FlushRequest, Record, ValueRecord
+from umlaut_async.records import FlushRequest, Record, is_counted
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -131,7 +131,7 @@ class Link:
 
     def in_flight(self) -> int:
         """Return how many records of calls and values the collector has not taken yet."""
-        return sum(isinstance(record, (CallRecord, ValueRecord)) for record in self.records.copy())
+        return sum(map(is_counted, self.records.copy()))
 
     def failed(self, failure: Exception) -> None:
         """Report the first failure of our own on the measured path."""

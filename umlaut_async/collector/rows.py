@@ -28,17 +28,11 @@ Row: TypeAlias = "tuple[Any, ...]"
 _encode = msgspec.json.Encoder().encode
 
 
-class Unit(NamedTuple):
-    """The rows of one record; they are stored together or not at all."""
+Unit: TypeAlias = "tuple[Row | None, *tuple[Row, ...]]"
+"""The rows of one record, which are stored together or not at all: its span or None, and its results.
 
-    span: Row | None
-    results: list[Row]
-    event: Row | None = None
-
-    @property
-    def counted(self) -> int:
-        """How many records of the account these are: an event only accompanies records."""
-        return 0 if self.event is not None else 1
+Plain tuples of plain tuples, as records are: thousands may wait, and so the garbage collector need not follow each.
+"""
 
 
 class _Metric(NamedTuple):
@@ -58,6 +52,8 @@ class _Stage(NamedTuple):
     name: str
     kind: str
     metrics: list[_Metric]
+    waits: bool
+    """Whether a reading at the last edge may come after the end of a call."""
 
 
 class Rows:
@@ -103,11 +99,18 @@ class Rows:
             )
             for position, metric in enumerate(stage.metrics)
         ]
-        self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics)
+        waits = any(
+            metric.series is not None and (metric.edge is None or metric.series.probe.pending is not None)
+            for metric in metrics
+        )
+        self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics, waits)
 
     def awaits_edges(self, record: CallRecord) -> bool:
         """Return whether readings at the edges of an ended call are still on their way."""
-        for metric in self._stages[record.stage].metrics:
+        stage = self._stages[record.stage]
+        if not stage.waits:
+            return False
+        for metric in stage.metrics:
             series, edge = metric.series, metric.edge
             if series is None:
                 continue
@@ -121,13 +124,13 @@ class Rows:
     def running(self, call: Call) -> Row:
         """Return the span of a call that has not ended."""
         parent = call.parent_number()
-        return self._span(call.plan.stage, call.number, parent, call.task, call.started, None, None, "running", None)
+        return *self._span(call.plan.stage, call.number, parent, call.task, call.started), None, None, "running", None
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
         stage, number, parent, task, started, duration, status, error, entries, items, steps, entered, left = record
         producing = None if items is None or steps is None else steps.running
-        span = self._span(stage, number, parent, task, started, duration, producing, status, error)
+        span = (*self._span(stage, number, parent, task, started), duration, producing, status, error)
         ended = self._epoch + started + duration
         results: list[Row] = []
         for position, reduce, described, series, series_id, edge, needs_entries in self._stages[stage].metrics:
@@ -149,7 +152,7 @@ class Rows:
                 results.append((*head, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
-        return Unit(span, results)
+        return span, *results
 
     def _reduce(self, series: Series, reduce: Reduction, *values: Any) -> Outcome | None:
         """Return what the readings of a series come to; None, and a report, where they say why they are absent."""
@@ -166,32 +169,21 @@ class Rows:
         """Return the result of a value that the user recorded."""
         recorded, measure_type, description, unit, method, value, data = record
         head = (next(self._result_ids), self._process_id, None, method, measure_type, description, unit)
-        return Unit(None, [(*head, value, data, None, "measured", self._epoch + recorded)])
+        return None, (*head, value, data, None, "measured", self._epoch + recorded)
 
-    def event(self, record: EventRecord) -> Unit:
+    def event(self, record: EventRecord) -> Row:
         """Return the row of an event."""
         data = None if record.data is None else _encode(record.data).decode()
         head = (next(self._event_ids), self._process_id, self._epoch + record.t)
-        return Unit(None, [], (*head, record.kind, record.message, data))
+        return *head, record.kind, record.message, data
 
-    def _span(
-        self,
-        stage_number: int,
-        number: int,
-        parent: int | None,
-        task: str | int,
-        started: int,
-        duration: int | None,
-        producing: int | None,
-        status: str,
-        error: str | None,
-    ) -> Row:
+    def _span(self, stage_number: int, number: int, parent: int | None, task: str | int, started: int) -> Row:
+        """Return the columns of a span that are known from its start."""
         stage, base = self._stages[stage_number], self._base
-        return (
-            base + number, self._process_id, number, None if parent is None else base + parent, stage.name, stage.kind,
-            task if isinstance(task, str) else self._thread_name(task), self._epoch + started, duration, producing,
-            status, error,
-        )  # fmt: skip
+        if not isinstance(task, str):
+            task = self._thread_name(task)
+        above = None if parent is None else base + parent
+        return base + number, self._process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
     def _report_untracked(self, described: tuple[str, str, str, str]) -> None:
         if described in self._untracked:

@@ -39,6 +39,7 @@ _SAMPLES = insert_for(Sample, without_id=True)
 class _Rest(NamedTuple):
     """What is written beside records."""
 
+    events: list[Row]
     series: list[Row]
     tails: list[TailWrite]
     running: Sequence[Row]
@@ -71,6 +72,7 @@ class Writer:
         self._refused = refused
         self._units: list[Unit] = []
         self._tails: dict[int, Tail] = {}
+        self._events: list[Row] = []
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
@@ -78,6 +80,10 @@ class Writer:
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
         self._units.append(unit)
+
+    def add_event(self, event: Row) -> None:
+        """Take the row of an event."""
+        self._events.append(event)
 
     def add_series(self, series: SampledSeries) -> None:
         """Take a series whose samples are to be stored, as soon as it is known how its numbers come about."""
@@ -124,10 +130,10 @@ class Writer:
                 if len(units) > 1 or last:
                     size = max(1, len(units) // 2)
                     continue
-                self._ledger.drop("refused", units[0].counted)
-                self._refused(units[0].counted, error)
+                self._ledger.drop("refused", 1)
+                self._refused(1, error)
             else:
-                self._ledger.store(sum(unit.counted for unit in units))
+                self._ledger.store(len(units))
                 size = min(2 * size, _BATCH)
             del self._units[: len(units)]
             left -= len(units)
@@ -157,12 +163,11 @@ class Writer:
 
     def _rest(self, running: Sequence[Row]) -> _Rest:
         tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
-        return _Rest(self._new_series.copy(), tails, running, self._environment)
+        return _Rest(self._events.copy(), self._new_series.copy(), tails, running, self._environment)
 
     async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
-        spans = [unit.span for unit in units if unit.span is not None]
-        results = [row for unit in units for row in unit.results]
-        events = [unit.event for unit in units if unit.event is not None]
+        spans = [unit[0] for unit in units if unit[0] is not None]
+        results = [row for _, *rows in units for row in rows]
         try:
             async with transaction(self._engine, durable=durable) as session:
                 connection = await session.connection()
@@ -171,7 +176,6 @@ class Writer:
                     await _SPANS.run(connection, rest.running)
                 await _SPANS.run(connection, spans)
                 await _RESULTS.run(connection, results)
-                await _EVENTS.run(connection, events)
                 if rest is not None:
                     await self._write_samples(session, connection, rest)
                     if rest.environment is not None:
@@ -185,12 +189,14 @@ class Writer:
             raise
         if rest is not None:
             del self._new_series[: len(rest.series)]
+            del self._events[: len(rest.events)]
             if self._environment is rest.environment:
                 self._environment = None
             for write in rest.tails:
                 write.tail.written(write)
 
     async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: _Rest) -> None:
+        await _EVENTS.run(connection, rest.events)
         await _SERIES.run(connection, rest.series)
         rows: list[Row] = []
         for write in rest.tails:
@@ -204,6 +210,7 @@ class Writer:
     def _give_up_samples(self, error: Exception) -> None:
         lost = sum(tail.give_up() for tail in self._tails.values())
         self._new_series.clear()
+        self._events.clear()
         self._refused(lost, error)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ __all__ = ["Insert", "insert_for"]
 
 # `executemany` of sqlite3 gives up the GIL at each row, and beside a busy Python thread each row then waits for a turn
 # (about 0.8 ms); a statement of many rows waits once. Few sizes, so that the prepared statements stay cached.
-_ROWS = (1024, 256, 64, 16, 4, 1)
+_ROWS = (2048, 512, 128, 32, 8, 1)
 # SQLite's limit since 3.32; that of PostgreSQL is one more.
 _VARIABLES = 32_766
 
@@ -45,7 +44,10 @@ class Insert:
         for size, statement in self._statements:
             while len(rows) - done >= size:
                 block = rows[done : done + size]
-                await connection.exec_driver_sql(statement, tuple(chain.from_iterable(block)))
+                values: list[Any] = []
+                for row in block:
+                    values += row
+                await connection.exec_driver_sql(statement, tuple(values))
                 done += size
 
 

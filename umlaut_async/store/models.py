@@ -110,7 +110,7 @@ class Result(Base):
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     process_id: Mapped[int] = mapped_column(ForeignKey("process.id"))
-    span: Mapped[int | None] = mapped_column(index=True)
+    span: Mapped[int | None]
     """The `id` of the call."""
     method: Mapped[str]
     type: Mapped[str]
