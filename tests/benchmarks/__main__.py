@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import calls, generators, processes, storing
+from tests.benchmarks import calls, generators, gpus, processes, storing, trees
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
 
-ROWS = [*calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS]
+ROWS = [*calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS]
 
 
 def main() -> None:
@@ -83,6 +83,8 @@ def readable(row: Row, figure: float) -> str:
     """Return a figure in a unit that suits it."""
     if row.rate:
         return f"{figure:,.0f}/s"
+    if row.count:
+        return f"{figure:,.0f}"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if abs(figure) >= size:
             return f"{figure / size:.2f} {unit}"
@@ -95,7 +97,7 @@ def as_json(row: Row, figures: Figures) -> dict[str, object]:
         "name": row.name,
         "measured": row.what,
         "peer": row.peer,
-        "unit": "1/s" if row.rate else "s",
+        "unit": "1/s" if row.rate else "" if row.count else "s",
         "ours": figures.ours,
         "peer_figures": figures.peer,
         "ratio": figures.ratio,

@@ -9,7 +9,7 @@ import psutil
 
 from tests.benchmarks import peers
 from tests.benchmarks.harness import ROUNDS, Figures, Row, benchmark, timed, timed_await
-from umlaut_async import BenchmarkSupervisor, CPUMetric, MemoryMetric, TimeMetric
+from umlaut_async import AwaitMetric, BenchmarkSupervisor, CPUMetric, MemoryMetric, TimeMetric
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +58,27 @@ def coroutine() -> Figures:
                     await bm.flush()
                     provider.force_flush()
         provider.shutdown()
+        return figures
+
+    return asyncio.run(measure())
+
+
+def awaiting() -> Figures:
+    """Compare the added cost of AwaitMetric, which drives a coroutine step by step, with that of TimeMetric."""
+
+    async def measure() -> Figures:
+        figures = Figures([], [])
+        with benchmark() as bm:
+            async with bm:
+                ours = BenchmarkSupervisor([AwaitMetric("await")], bm)(empty_coroutine)
+                peer = BenchmarkSupervisor([TimeMetric("time")], bm)(empty_coroutine)
+                for stage in (ours, peer):
+                    await repeat(stage, CALLS)
+                for _ in range(ROUNDS):
+                    plain = await timed_await(lambda: repeat(empty_coroutine, CALLS))
+                    figures.ours.append((await timed_await(lambda: repeat(ours, CALLS)) - plain) / CALLS)
+                    figures.peer.append((await timed_await(lambda: repeat(peer, CALLS)) - plain) / CALLS)
+                    await bm.flush()
         return figures
 
     return asyncio.run(measure())
@@ -170,6 +191,7 @@ ROWS = [
     Row(
         "sustained", "the same sustained, stored and flushed, 20,000 calls", "20,000 spans, force_flush", sustained, 0.5
     ),
+    Row("await", "empty coroutine with AwaitMetric, added cost", "the same with TimeMetric", awaiting, 3),
     Row("function", "empty function with TimeMetric", "prometheus_client Summary.time()", function, 1.5),
     Row("edges", "empty function with CPU and memory, every edge read", "psutil at both edges", edges, 0.3),
     Row("concurrent", "10,000 supervised coroutines at once, added cost", "the same one at a time", concurrent, 2),

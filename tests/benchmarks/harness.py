@@ -49,6 +49,8 @@ class Row:
     """What the ratio should not exceed, or of a rate not fall below."""
     rate: bool = False
     """Whether the figures are per second, and more is better."""
+    count: bool = False
+    """Whether the figures are counts, not seconds."""
 
 
 @contextmanager
