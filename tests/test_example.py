@@ -1,4 +1,4 @@
-"""The example, and what README.md and docs/index.md show, do what they promise."""
+"""The example, and what README.md and the pages of docs show, do what they promise."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 README = support.ROOT / "README.md"
 DOCS = support.ROOT / "docs" / "index.md"
+METRICS = support.ROOT / "docs" / "metrics.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -139,7 +140,7 @@ def test_the_account_of_the_example_is_whole(example: tuple[subprocess.Completed
     assert run["data"]["dropped"] == {}
 
 
-@pytest.mark.parametrize("query", blocks(DOCS, "sql"))
+@pytest.mark.parametrize("query", [*blocks(DOCS, "sql"), *blocks(METRICS, "sql")])
 def test_the_queries_of_the_documentation(example: tuple[subprocess.CompletedProcess[str], Path], query: str) -> None:
     _, database = example
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
@@ -162,14 +163,35 @@ def test_the_example_of_the_readme_and_the_one_that_reads_it(run_script: support
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"batches {call['duration']}\n", "")
 
 
-def test_the_types_and_units_of_the_documentation() -> None:
-    from umlaut_async import CPUMetric, IOMetric, LatencyMetric, MemoryMetric, ThroughputMetric, TimeMetric
+def test_the_example_of_the_metrics(run_script: support.RunScript, tmp_path: Path) -> None:
+    (writing,) = blocks(METRICS, "python")
+    ended = run_script(writing)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    calls = {call["name"]: call["results"] for call in support.calls_of(tmp_path / "metrics.db")}
+    assert set(calls["batches"]) == {"wait", "cpu"}
+    assert set(calls["train"]) == {"await", "looplag", "memory"}
+    assert calls["batches"]["wait"]["value"] > 50
 
-    page = DOCS.read_text()
-    for metric in (TimeMetric, LatencyMetric, ThroughputMetric, CPUMetric, MemoryMetric, IOMetric):
-        assert f"| `{metric.__name__}` | {metric.measure_type} | {metric.unit} |" in page.replace(
-            "% (100 = one core)", "%"
-        )
+
+@pytest.mark.parametrize("page", [DOCS, METRICS], ids=lambda page: page.name)
+def test_the_types_and_units_of_the_documentation(page: Path) -> None:
+    from umlaut_async.diagnosis import checks
+
+    text = page.read_text().replace("% (100 = one core)", "%")
+    for metric in {type(check.metric) for check in checks()}:
+        assert f"| `{metric.__name__}` | {metric.measure_type} | {metric.unit} |" in text
+
+
+def test_what_doctor_prints_in_the_documentation() -> None:
+    from umlaut_async.diagnosis import checks
+
+    (shown,) = blocks(METRICS, "text")
+    rows = [re.split(r"\s{2,}", line) for line in shown.splitlines()]
+    documented = [(row[0], row[1], row[3]) for row in rows if len(row) == 7][1:]
+    probes = [(check, check.metric.probe()) for check in checks()]
+    assert documented == [
+        (check.label, check.metric.measure_type, probe.source if probe else "perf_counter") for check, probe in probes
+    ]
 
 
 def test_the_tables_of_the_documentation() -> None:
