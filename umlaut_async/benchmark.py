@@ -228,7 +228,9 @@ class Benchmark:
             return recorder
         if not self._warned:
             self._warned = True
-            why = "the run belongs to the parent of this forked process" if self._is_inherited() else "it was closed"
+            why = "it was closed" if self._closed else "its collector has ended"
+            if self._is_inherited():
+                why = "the run belongs to the parent of this forked process"
             _logger.warning("what runs under benchmark %r is not measured any more: %s", self.name, why)
         return None
 

@@ -122,7 +122,7 @@ def test_the_same_texts_serve_every_call() -> None:
 
 def test_the_text_for_postgresql() -> None:
     insert = insert_for(Event, upsert=True, dialect="postgresql")
-    statement = next(text for size, text in insert._statements if size == 4)
+    statement = insert._statement(4)
     assert "VALUES ($1, $2, $3, $4, $5, $6), ($7," in statement
     assert '$24) ON CONFLICT ("id") DO UPDATE SET "process_id" = excluded."process_id",' in statement
     assert "$25" not in statement

@@ -52,8 +52,12 @@ class _Outcome:
         return next(self._begins) == 0
 
     def wait(self, answer: Answer) -> None:
-        """Have the answer called once the outcome is known."""
+        """Have the answer called once the outcome is known; who comes later is told of no error again."""
+        if self._outcome:
+            answer(None)
+            return
         self._waiting.append(answer)
+        # The outcome may have come between these two lines.
         if self._outcome:
             self._answer_all()
 
@@ -110,7 +114,7 @@ class Recorder:
     def end(self, answer: Answer, ending: Ending) -> None:
         """End the run, and have the answer called when everything before this is on disk, or cannot be.
 
-        Who ends it a second time, or flushes it after that, gets the same answer.
+        Who ends or flushes it while that is going on gets the same answer.
         """
         self._ended.wait(answer)
         if not self._ended.begin():

@@ -168,8 +168,10 @@ class Writer:
     async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
         spans = [unit[0] for unit in units if unit[0] is not None]
         results = [row for _, *rows in units for row in rows]
+        # Every transaction that must be on disk has to write something, and the heartbeat always does.
+        heartbeat = f"UPDATE process SET last_seen = {seen:d} WHERE id = {self.process_id:d}"
         try:
-            async with transaction(self._engine, durable=durable) as session:
+            async with transaction(self._engine, durable=durable, first=heartbeat) as session:
                 connection = await session.connection()
                 if rest is not None:
                     # Before the records: a call of these that has ended meanwhile is among them.
@@ -181,7 +183,6 @@ class Writer:
                     if rest.environment is not None:
                         run = update(Run).where(Run.uuid == self._run_uuid)
                         await session.execute(run.values(environment=rest.environment))
-                    await session.execute(update(Process).where(Process.id == self.process_id).values(last_seen=seen))
         except BaseException:
             if rest is not None:
                 for write in rest.tails:

@@ -17,7 +17,8 @@ __all__ = ["Insert", "insert_for"]
 
 # `executemany` of sqlite3 gives up the GIL at each row, and beside a busy Python thread each row then waits for a turn
 # (about 0.8 ms); a statement of many rows waits once. Few sizes, so that the prepared statements stay cached.
-_ROWS = (2048, 512, 128, 32, 8, 1)
+_ROWS = (2048, 512, 128)
+# Fewer rows than that are one statement of just their number: an idle run stores about as many every time.
 # SQLite's limit since 3.32; that of PostgreSQL is one more.
 _VARIABLES = 32_766
 
@@ -32,23 +33,29 @@ class Insert:
         self, table: Table, columns: tuple[str, ...], *, upsert: bool = False, dialect: str = "sqlite"
     ) -> None:
         self.columns = columns
-        key = table.primary_key.columns.keys()
-        sizes = [size for size in _ROWS if size * len(columns) <= _VARIABLES]
-        self._statements = [
-            (size, _statement(table.name, columns, key if upsert else (), size, dialect)) for size in sizes
-        ]
+        self._table = table.name
+        self._key = table.primary_key.columns.keys() if upsert else ()
+        self._dialect = dialect
+        most = _VARIABLES // len(columns)
+        self._sizes = [size for size in _ROWS if size <= most]
+        self._statements: dict[int, str] = {}
 
     async def run(self, connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, each with its values in the order of `columns`."""
         done = 0
-        for size, statement in self._statements:
-            while len(rows) - done >= size:
-                block = rows[done : done + size]
-                values: list[Any] = []
-                for row in block:
-                    values += row
-                await connection.exec_driver_sql(statement, tuple(values))
-                done += size
+        while left := len(rows) - done:
+            size = next((size for size in self._sizes if size <= left), left)
+            values: list[Any] = []
+            for row in rows[done : done + size]:
+                values += row
+            await connection.exec_driver_sql(self._statement(size), tuple(values))
+            done += size
+
+    def _statement(self, rows: int) -> str:
+        # The same object each time: the driver finds its prepared statements by their text.
+        if rows not in self._statements:
+            self._statements[rows] = _statement(self._table, self.columns, self._key, rows, self._dialect)
+        return self._statements[rows]
 
 
 @cache
