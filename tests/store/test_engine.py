@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -256,8 +257,13 @@ async def test_without_a_log_every_commit_is_synced(caplog: pytest.LogCaptureFix
 
 
 async def test_a_missing_folder(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with pytest.raises(StoreError, match="folder must exist"):
         await open_store(resolve(tmp_path / "missing" / "runs.db"))
+    async with asyncio.timeout(5):
+        # The thread of a connection that was refused has a last answer to give, while the loop is there.
+        while set(threading.enumerate()) - before:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_file_that_became_anothers_since_it_was_looked_at(tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(connection):
             # Whoever wrote it may be hostile: nothing in its schema may run, and pages are checked as they are read.
             connection.executescript("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
+            # One view of the file for all that is read: another process may be making its tables.
+            connection.execute("BEGIN")
             yield connection
     except sqlite3.Error as error:
         raise store_error(error, path) from error
