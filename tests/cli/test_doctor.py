@@ -7,20 +7,20 @@ import json
 import os
 import re
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import umlaut_async
 from tests import fake_rapl
+from tests.metrics import stand_in_torch
 from tests.probes.fake_nvml import FakeNvml, compiled
 from umlaut_async import Metric
 from umlaut_async.diagnosis import Check, checks, diagnose
 from umlaut_async.probes import UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Umlaut, UmlautProcess
 
 ALWAYS = {
@@ -239,6 +239,29 @@ def test_a_lost_gpu_is_a_failure(fake: FakeNvml, umlaut_process: UmlautProcess) 
     assert lines(done.stdout)["GPUPowerMetric"][2] == "fails"
     assert lines(done.stdout)["GPUMemoryMetric"][2] == "yes"
     assert re.search(r"^GPUPowerMetric: .*fallen off the bus", done.stdout, re.MULTILINE)
+
+
+AVAILABLE = "cuda.is_available = lambda: True\ncuda.synchronize = lambda: None\n"
+NOT_AVAILABLE = "cuda.is_available = lambda: False\n"
+
+
+@pytest.mark.parametrize(
+    ("torch", "status", "reason"),
+    [
+        (AVAILABLE, "works", ""),
+        (NOT_AVAILABLE, "unavailable", "torch finds no GPU"),
+        (NOT_AVAILABLE + "version.cuda = None\n", "unavailable", "built without CUDA"),
+        (AVAILABLE + "Event.record = None\n", "fails", "no CUDA event could be recorded"),
+        ("raise ImportError('a broken installation')\n", "fails", "a broken installation"),
+    ],
+)
+def test_on_torch(torch: str, status: str, reason: str, umlaut_process: UmlautProcess, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(Path(stand_in_torch.__file__).read_text() + torch)
+    done = umlaut_process("doctor", "--json")
+    assert (done.returncode, done.stderr) == (int(status == "fails"), "")
+    found = by_metric(done.stdout)["GPUTimeMetric"]
+    assert (found["status"], found["source"]) == (status, "cuda-event")
+    assert reason in (found["reason"] or "")
 
 
 class Faulty(Metric):
