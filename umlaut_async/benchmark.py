@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import weakref
 from typing import TYPE_CHECKING, Self
 
 from umlaut_async.clock import now
@@ -33,6 +34,18 @@ if TYPE_CHECKING:
     from umlaut_async.waiting import Answer
 
 _logger = logging.getLogger("umlaut_async")
+
+
+_benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """Let a forked child leave the runs of its parent alone, those too that have not begun."""
+    for benchmark in _benchmarks:
+        benchmark._inherited = True
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 class Benchmark:
@@ -99,6 +112,8 @@ class Benchmark:
         self._recorders: dict[str, Recorder] = {}
         self._closed = False
         self._warned = False
+        self._inherited = False
+        _benchmarks.add(self)
         self._sessions = Sessions(self._location)
 
     @property
@@ -129,9 +144,15 @@ class Benchmark:
         """
         if self.mode == "r":
             return self
-        if self._closed:
+        if self._inherited:
+            self._warn()
+            return self
+        recorder = self._recorders.get(self.uuid)
+        if self._closed or (recorder is not None and recorder.failed):
             import uuid
 
+            if recorder is not None and not self._closed:
+                recorder.end(lambda _: None, Ending("error", "not opened"))
             self.uuid = str(uuid.uuid4())
             self._closed = self._warned = False
         await wait_for_answer(self._begin(implied=False).flush)
@@ -144,7 +165,7 @@ class Benchmark:
             StoreError: It could not be stored; what can be stored later is tried again.
         """
         recorder = self._recorders.get(self.uuid)
-        if recorder is not None and not recorder.inherited:
+        if recorder is not None and not self._inherited:
             await wait_for_answer(recorder.flush)
 
     async def close(self) -> None:
@@ -164,7 +185,7 @@ class Benchmark:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
             await self.close()
             return
         try:
@@ -202,6 +223,8 @@ class Benchmark:
         number, data = values.split(value)
         self.require_recording()
         recorder = self.recorder()
+        if recorder is None and not self._inherited:
+            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
         if recorder is not None:
             description, measure_type, unit, method_name = texts
             recorder.link.append(ValueRecord(recorded, measure_type, description, unit, method_name, number, data))
@@ -222,23 +245,28 @@ class Benchmark:
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""
         recorder = self._recorders.get(self.uuid)
-        if recorder is None and not self._closed:
-            return self._begin(implied=True)
+        if recorder is None and not self._closed and not self._inherited:
+            recorder = self._begin(implied=True)
         if recorder is not None and recorder.link.recording:
             return recorder
-        if not self._warned:
-            self._warned = True
-            why = "it was closed" if self._closed else "its collector has ended"
-            if self._is_inherited():
-                why = "the run belongs to the parent of this forked process"
-            _logger.warning("what runs under benchmark %r is not measured any more: %s", self.name, why)
+        self._warn()
         return None
+
+    def _warn(self) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        if self._inherited:
+            why = "the run belongs to the parent of this forked process"
+        else:
+            why = "it was closed" if self._closed else "its collector has ended"
+        _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
 
     @property
     def records(self) -> bool:
         """Whether calls and values are recorded at present, or would be."""
         recorder = self._recorders.get(self.uuid)
-        return not self._closed and (recorder is None or recorder.link.recording)
+        return not self._closed and not self._inherited and (recorder is None or recorder.link.recording)
 
     def before_end(self, action: Callable[[], None]) -> None:
         """Have an action called before the run ends, while values can still be recorded."""
@@ -247,7 +275,7 @@ class Benchmark:
     def _begin(self, *, implied: bool) -> Recorder:
         settings = RunSettings(
             self._location,
-            self.mode == "w" and not self._recorders,
+            self.mode == "w" and all(recorder.failed for recorder in self._recorders.values()),
             self.uuid,
             self.description,
             self.name,
@@ -266,14 +294,15 @@ class Benchmark:
 
     def _call_before_end(self) -> None:
         for action in self._before_end:
-            action()
-
-    def _is_inherited(self) -> bool:
-        return any(recorder.inherited for recorder in self._recorders.values())
+            try:
+                action()
+            except Exception:
+                _logger.exception("a tracker could not record its last value, which is a defect of umlaut_async")
 
     async def _end(self, ending: Ending) -> None:
         recorder = self._recorders.get(self.uuid)
-        if recorder is None or recorder.inherited:
+        if recorder is None or self._inherited:
+            self._closed = True
             return
 
         def end(answer: Answer) -> None:

@@ -39,11 +39,13 @@ async def wait_for_answer(request: Callable[[Answer], None]) -> None:
             pass  # The loop was closed, so nobody waits any more.
 
     request(answer)
-    try:
-        async with asyncio.timeout(_DEADLINE):
-            error = await answered
-    except TimeoutError:
-        raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?") from None
+    await asyncio.wait([answered], timeout=_DEADLINE)
+    if not answered.done():
+        # Where the loop was blocked for all that time, the answer waits for its turn.
+        await asyncio.sleep(0)
+    if not answered.done():
+        raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?")
+    error = answered.result()
     if error is not None:
         # One error may be the answer to many: each of them gets a traceback of its own.
         raise type(error)(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.sampler import Sampler
@@ -15,6 +15,7 @@ from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
     from types import ModuleType
 
     from umlaut_async.calls import Call
@@ -39,10 +40,19 @@ class Collector:
         link: Where the records come from.
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
     """
 
-    def __init__(self, settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        link: Link,
+        ledger: Ledger,
+        opened: threading.Event,
+        settled: threading.Event,
+    ) -> None:
         self._opened = opened
+        self._settled = settled
         self._settings = settings
         self._link = link
         self._started = since_epoch(now())
@@ -70,10 +80,9 @@ class Collector:
                 ended = await self._round()
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
-            await self._end()
+            await self._let_go()
 
-    async def _end(self) -> None:
-        self._link.close(StoreError("the run has ended"))
+    async def _let_go(self) -> None:
         await self._sampler.close()
         if self._writer is not None:
             await self._writer.close()
@@ -99,15 +108,22 @@ class Collector:
             if self._settings.implied:
                 _logger.error("nothing will be recorded: %s", self._failure)
         self._opened.set()
-        if self._writer is not None:
+        if self._writer is None:
+            self._settled.set()
+        else:
+            self._link.stores = True
             self._describing = asyncio.create_task(self._describe(self._writer))
 
     async def _describe(self, writer: Writer) -> None:
         """Gather what the run runs on, which may take a while."""
-        from umlaut_async.collector.environment import gather
-
-        settings = self._settings
-        writer.describe(await in_thread(lambda: gather(argv=settings.argv, directory=settings.directory)))
+        try:
+            steps = await in_thread(lambda: _environment_steps(self._settings))
+            while (environment := await in_thread(lambda: next(steps, None))) is not None:
+                writer.describe(environment)
+                self._settled.set()
+        except Exception:
+            _logger.exception("the environment could not be described, which is a defect of umlaut_async")
+        self._settled.set()
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -136,7 +152,8 @@ class Collector:
             error = error or self._refusal()
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
-            await self._end()
+            self._link.close(StoreError("the run has ended"))
+            await self._let_go()
         self._answer(error)
         return ending is not None
 
@@ -197,6 +214,12 @@ class Collector:
             "stored": account.stored,
             "dropped": account.dropped,
         }
+
+
+def _environment_steps(settings: RunSettings) -> Iterator[dict[str, Any]]:
+    from umlaut_async.collector.environment import in_steps
+
+    return in_steps(settings.argv, settings.directory)
 
 
 def _import_opening() -> ModuleType:

@@ -18,16 +18,35 @@ from umlaut_async.collector.launchers import launcher_variables
 from umlaut_async.probes import cgroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 JSON: TypeAlias = Any
 
 GIT_TIMEOUT = 2.0
+
+PARTS = frozenset(
+    {
+        "host", "os", "python", "cpu", "memory", "limits", "gpus", "argv", "directory", "git", "packages", "launcher",
+    }
+)  # fmt: skip
 """Seconds that git may take in all."""
 
 
 class AbsentError(Exception):
     """A part of the environment is not there; the message says why."""
+
+
+def in_steps(argv: Sequence[str], directory: str) -> Iterator[dict[str, JSON]]:
+    """Yield the environment of this process: first what is had at once, then with what git says, which may be slow.
+
+    Args:
+        argv: The command line.
+        directory: The working directory.
+    """
+    environment = gather(argv=argv, directory=directory, without=["git"])
+    yield environment
+    rest = gather(argv=argv, directory=directory, without=PARTS - {"git"})
+    yield {**environment, **rest, "absent": {**environment["absent"], **rest["absent"]}}
 
 
 def gather(
@@ -39,6 +58,7 @@ def gather(
     proc: str = "/proc",
     sys_cgroup: str = cgroup.MOUNT_POINT,
     git_timeout: float = GIT_TIMEOUT,
+    without: Collection[str] = (),
 ) -> dict[str, JSON]:
     """Return the environment of this process as JSON.
 
@@ -55,6 +75,7 @@ def gather(
         proc: Where the process file system is mounted.
         sys_cgroup: Where control groups are mounted.
         git_timeout: The seconds that git may take in all.
+        without: The parts that are not wanted.
     """
     parts: dict[str, Callable[[], JSON]] = {
         "host": platform.node,
@@ -70,6 +91,8 @@ def gather(
         "packages": _packages,
         "launcher": lambda: launcher_variables(os.environ if environ is None else environ),
     }
+    for name in without:
+        del parts[name]
     found: dict[str, JSON] = {}
     absent: dict[str, str] = {}
     for name, part in parts.items():

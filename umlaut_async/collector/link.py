@@ -39,6 +39,7 @@ class Link:
         idle: Series that a call entered while no task sampled them.
         waiting: Series of which a call wants a reading at its edge.
         requested: Whether a request has come that the collector has not looked at.
+        stores: Whether the database of the run could be opened.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Link:
         self.idle: deque[Series] = deque()
         self.waiting: deque[Series] = deque()
         self.requested = False
+        self.stores = False
         self._series_by_source: dict[Hashable, Series] = {}
         self._series_numbers = itertools.count(1)
         self._failures = itertools.count()

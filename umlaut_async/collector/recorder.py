@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from umlaut_async.collector import thread
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.link import Link
+from umlaut_async.errors import StoreError
 from umlaut_async.records import Ending, FlushRequest
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
     from umlaut_async.collector.account import Accounting
     from umlaut_async.collector.settings import RunSettings
-    from umlaut_async.errors import StoreError
 
     Answer: TypeAlias = Callable[[StoreError | None], None]
 
 _logger = logging.getLogger("umlaut_async")
 
-_EXIT_DEADLINE = 1.8
+_EXIT_DEADLINE = 1.5
 """How many seconds the end of the interpreter waits for the last records, all runs together."""
+
+_FORK_DEADLINE = 1.0
+"""How many seconds a fork waits, if it comes while a collector starts."""
 
 _live: set[Recorder] = set()
 _inherited: list[Recorder] = []
@@ -51,13 +54,15 @@ class _Outcome:
         self.began = True
         return next(self._begins) == 0
 
+    @property
+    def known(self) -> bool:
+        """Whether the outcome is known."""
+        return bool(self._outcome)
+
     def wait(self, answer: Answer) -> None:
-        """Have the answer called once the outcome is known; who comes later is told of no error again."""
-        if self._outcome:
-            answer(None)
-            return
+        """Have the answer called once the outcome is known."""
         self._waiting.append(answer)
-        # The outcome may have come between these two lines.
+        # It may have become known between these two lines.
         if self._outcome:
             self._answer_all()
 
@@ -89,20 +94,34 @@ class Recorder:
         self.link = Link()
         self.opened = threading.Event()
         """Set when the database was opened, or could not be."""
+        self.settled = threading.Event()
+        """Set when the collector has imported all that it needs."""
         self._settings = settings
         self._ledger = Ledger()
-        self.inherited = False
-        """Whether this is a forked child, and the run is its parent's."""
         self._before_end = before_end
         self._ended = _Outcome()
         self._starts = itertools.count()
 
     def start(self) -> None:
         """Start the collector, at the first call of several."""
-        if next(self._starts) == 0:
-            _live.add(self)
-            _watch_exit()
-            thread.start(self._settings, self.link, self._ledger, self.opened)
+        if next(self._starts) > 0:
+            return
+        _live.add(self)
+        try:
+            thread.start(self._settings, self.link, self._ledger, self.opened, self.settled)
+        except RuntimeError as error:
+            # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
+            _live.discard(self)
+            failure = StoreError(f"no thread for the collector could be started: {error}")
+            _logger.error("nothing will be recorded: %s", failure)
+            self.link.close(failure)
+            self.opened.set()
+            self.settled.set()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the database could not be opened."""
+        return self.opened.is_set() and not self.link.stores
 
     def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
@@ -114,15 +133,15 @@ class Recorder:
     def end(self, answer: Answer, ending: Ending) -> None:
         """End the run, and have the answer called when everything before this is on disk, or cannot be.
 
-        Who ends or flushes it while that is going on gets the same answer.
+        Who ends it while that is going on gets the same answer, and who comes later is not told of an error again.
         """
+        if self._ended.known:
+            answer(None)
+            return
         self._ended.wait(answer)
         if not self._ended.begin():
             return
-        try:
-            self._before_end()
-        except Exception:
-            _logger.exception("a tracker could not write its last value, which is a defect of umlaut_async")
+        self._before_end()
         self.link.recording = False
         _live.discard(self)
         self.link.request(FlushRequest(self._ended.answer, ending))
@@ -132,31 +151,13 @@ class Recorder:
         return self._ledger.account(self.link.in_flight())
 
 
-_watching = itertools.count()
-
-
-def _watch_exit() -> None:
-    if next(_watching) > 0:
-        return
-    atexit.register(_end_all)
-    # Once threads are shut down no new one can be started, and opening a database needs one.
-    register: Callable[[Callable[[], None]], None] | None = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        try:
-            register(_await_opening)
-        except RuntimeError:
-            pass  # The interpreter is ending already.
-
-
 def _await_opening() -> None:
-    deadline = time.monotonic() + _EXIT_DEADLINE
     for recorder in list(_live):
-        recorder.opened.wait(max(0, deadline - time.monotonic()))
+        recorder.opened.wait(_time_left())
 
 
 def _end_all() -> None:
     """End the runs that nobody closed, in a bounded time."""
-    deadline = time.monotonic() + _EXIT_DEADLINE
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     ending = Ending("ok", "exit") if error is None else Ending("error", f"exception: {type(error).__name__}")
     waiting: list[tuple[Recorder, threading.Event]] = []
@@ -165,7 +166,7 @@ def _end_all() -> None:
         recorder.end(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # the default binds it
         waiting.append((recorder, answered))
     for recorder, answered in waiting:
-        if not answered.wait(max(0, deadline - time.monotonic())):
+        if not answered.wait(_time_left()):
             account = recorder.accounting()
             _logger.error(
                 "the end of the process did not wait any longer for run %s: up to %d records are lost",
@@ -177,9 +178,30 @@ def _end_all() -> None:
 def _forget_in_child() -> None:
     for recorder in list(_live):
         _inherited.append(recorder)
-        recorder.inherited = True
         recorder.link.forget()
     _live.clear()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+def _await_imports() -> None:
+    """Let a fork wait, for a bounded time, for imports of the collector: the child would inherit their locks."""
+    deadline = time.monotonic() + _FORK_DEADLINE
+    for recorder in list(_live):
+        recorder.settled.wait(max(0, deadline - time.monotonic()))
+
+
+_exit_began: list[float] = []
+
+
+def _time_left() -> float:
+    """Return the seconds that the end of the interpreter may still wait."""
+    if not _exit_began:
+        _exit_began.append(time.monotonic())
+    return max(0, _exit_began[0] + _EXIT_DEADLINE - time.monotonic())
+
+
+os.register_at_fork(before=_await_imports, after_in_child=_forget_in_child)
+# Now, so that what users register later runs earlier, and is still recorded.
+atexit.register(_end_all)
+# Once threads are shut down no new one can be started, and opening a database needs one.
+if (_register := getattr(threading, "_register_atexit", None)) is not None:
+    _register(_await_opening)

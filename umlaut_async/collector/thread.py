@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 
-def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event) -> None:
+def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event) -> None:
     """Collect a run in a daemon thread.
 
     It makes a loop of its own: the user's policy may be another, and its loop may be blocked.
@@ -29,6 +29,7 @@ def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.E
         link: Where the records come from.
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
     """
 
     def work() -> None:
@@ -38,12 +39,14 @@ def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.E
             from umlaut_async.collector.collector import Collector
 
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                runner.run(Collector(settings, link, ledger, opened).run())
-        except Exception as error:
+                runner.run(Collector(settings, link, ledger, opened, settled).run())
+        except BaseException as error:
             reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")
             _logger.exception("the collector failed, which is a defect of umlaut_async; nothing more is recorded")
         finally:
             opened.set()
+            settled.set()
             link.close(reason)
+            ledger.drop("not stored", ledger.account().in_flight)
 
     start_daemon(work, "umlaut-collector")

@@ -242,6 +242,8 @@ async def open_writer(
     engine = await open_store(location)
     try:
         async with transaction(engine, durable=True) as session:
+            if await session.get(Run, run["uuid"]) is not None:
+                raise StoreError(f"run {run['uuid']} is in {location.given} already; leave out run_uuid for a new one")
             session.add(Run(**run))
             await session.flush()
             member = Process(run_uuid=run["uuid"], **process)
