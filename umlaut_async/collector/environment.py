@@ -44,7 +44,7 @@ def in_steps(argv: Sequence[str], directory: str) -> Iterator[dict[str, JSON]]:
         directory: The working directory.
     """
     environment = gather(argv=argv, directory=directory, without=["git"])
-    yield environment
+    yield {**environment, "absent": {**environment["absent"], "git": "git had not answered when the run ended"}}
     rest = gather(argv=argv, directory=directory, without=PARTS - {"git"})
     yield {**environment, **rest, "absent": {**environment["absent"], **rest["absent"]}}
 
