@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from contextlib import AsyncExitStack, ExitStack
 from threading import Barrier, Thread
 from time import perf_counter
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.support import EndedCalls, Row
+    from umlaut_async.supervisor import SupervisedBlock
 
 TOLERANCE = 0.010
 
@@ -264,6 +267,167 @@ async def test_exit_stacks_of_several_tasks_overlap(
         return largest_difference(calls, inside)
 
     await best_of_three_awaited(TOLERANCE, measure)
+
+
+def test_exit_stacks_end_their_own_blocks_in_any_order(
+    supervisor: BenchmarkSupervisor,
+    benchmark: Benchmark,
+    ended_calls: EndedCalls,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tries = 0
+
+    def measure() -> float:
+        nonlocal tries
+        inside: dict[int, float] = {}
+        stacks = [ExitStack() for _ in range(3)]
+        begun = []
+        for number, stack in enumerate(stacks, 1):
+            begun.append(perf_counter())
+            stack.enter_context(supervisor).track(number)
+        for number in (1, 3, 2):
+            time.sleep(0.03)
+            stacks[number - 1].close()
+            inside[number] = perf_counter() - begun[number - 1]
+        asyncio.run(benchmark.flush())
+        calls = ended_calls()[3 * tries :]
+        tries += 1
+        return largest_difference(calls, inside)
+
+    best_of_three(TOLERANCE, measure)
+    assert not caplog.records
+
+
+class Server:
+    """What enters a block in one method and leaves it in another."""
+
+    def __init__(self, supervisor: BenchmarkSupervisor, number: int) -> None:
+        self.supervisor = supervisor
+        self.number = number
+
+    def start(self) -> None:
+        self.supervisor.__enter__().track(self.number)
+
+    def stop(self) -> None:
+        self.supervisor.__exit__(None, None, None)
+
+
+def test_an_object_leaves_the_block_that_it_entered(
+    supervisor: BenchmarkSupervisor, benchmark: Benchmark, ended_calls: EndedCalls
+) -> None:
+    first, second = Server(supervisor, 1), Server(supervisor, 2)
+    first.start()
+    second.start()
+    with supervisor as call:
+        call.track(3)
+        first.stop()
+        asyncio.run(benchmark.flush())
+        assert [entries(call) for call in ended_calls()] == [1]
+    second.stop()
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [1, 2, 3]
+    assert all(call["status"] == "ok" for call in ended_calls())
+
+
+async def test_a_block_is_left_in_another_task_or_thread(
+    supervisor: BenchmarkSupervisor, benchmark: Benchmark, ended_calls: EndedCalls
+) -> None:
+    async_block: Any = supervisor
+
+    async def enter(stack: AsyncExitStack, number: int) -> None:
+        (await stack.enter_async_context(async_block)).track(number)
+
+    with supervisor as around:
+        around.track(1)
+        tasks, threads = AsyncExitStack(), ExitStack()
+        await asyncio.create_task(enter(tasks, 2))
+        await asyncio.create_task(tasks.aclose())
+        threads.enter_context(supervisor).track(3)
+        await asyncio.to_thread(threads.close)
+        await benchmark.flush()
+        assert [entries(call) for call in ended_calls()] == [2, 3]
+    await benchmark.flush()
+    assert sorted(entries(call) for call in ended_calls()) == [1, 2, 3]
+
+
+def leave(supervisor: BenchmarkSupervisor) -> None:
+    supervisor.__exit__(None, None, None)
+
+
+def enter(supervisor: BenchmarkSupervisor) -> SupervisedBlock:
+    return supervisor.__enter__()
+
+
+def test_one_warning_says_that_it_is_not_known_which_block_is_left(
+    supervisor: BenchmarkSupervisor,
+    benchmark: Benchmark,
+    ended_calls: EndedCalls,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    enter(supervisor).track(1)
+    leave(supervisor)
+    assert not caplog.records
+    for number in (2, 3, 4):
+        enter(supervisor).track(number)
+    leave(supervisor)
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [1, 4]
+    leave(supervisor)
+    leave(supervisor)
+    leave(supervisor)
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [1, 2, 3, 4]
+    (record,) = caplog.records
+    assert "one BenchmarkSupervisor" in record.getMessage()
+    assert "close()" in record.getMessage()
+
+
+def test_closing_what_a_block_yields_ends_this_very_call(
+    supervisor: BenchmarkSupervisor,
+    benchmark: Benchmark,
+    ended_calls: EndedCalls,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = enter(supervisor), enter(supervisor)
+    first.track(1)
+    second.track(2)
+    first.close()
+    first.close()
+    leave(supervisor)
+    with supervisor as third:
+        third.track(3)
+        third.close()
+        asyncio.run(benchmark.flush())
+        assert [entries(call) for call in ended_calls()] == [1, 3]
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [1, 3]
+    leave(supervisor)
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [1, 2, 3]
+    assert [call["status"] for call in ended_calls()] == ["ok"] * 3
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("why", ["disabled", "closed"])
+def test_blocks_that_are_not_measured_keep_nothing_alive(
+    supervisor: BenchmarkSupervisor, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    if why == "disabled":
+        monkeypatch.setenv("UMLAUT_DISABLED", "1")
+    else:
+        asyncio.run(benchmark.open())
+        asyncio.run(benchmark.close())
+    stacks = []
+    for _ in range(3):
+        stack = ExitStack()
+        block = stack.enter_context(supervisor)
+        block.track(1)
+        block.close()
+        stack.close()
+        stacks.append(weakref.ref(stack))
+    del stack
+    gc.collect()
+    assert [stack() for stack in stacks] == [None] * 3
 
 
 class Loader:

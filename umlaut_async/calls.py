@@ -165,6 +165,16 @@ class Call:
         else:
             self._append(ended, _status(error), _describe(error))
 
+    def close(self) -> None:
+        """End the call, if it has not ended; leaving its block then does nothing any more."""
+        if not self.ended:
+            self.end(None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the call has ended, other than by the end of its run."""
+        return self.ended and self._token is None
+
     def abandon(self) -> None:
         """End a call whose producer was destroyed without being closed, or that outlives its run."""
         if not self.ended:

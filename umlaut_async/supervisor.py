@@ -6,7 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from umlaut_async.benchmark import Benchmark
-from umlaut_async.calls import Call, checked_entries, current_call
+from umlaut_async.blocks import Blocks, UnmeasuredBlock
+from umlaut_async.calls import Call
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError
 from umlaut_async.metrics import Metric
 from umlaut_async.stage import Stage
@@ -30,6 +31,10 @@ class SupervisedBlock(Protocol):
         """Add entries to every metric of the block."""
         ...
 
+    def close(self) -> None:
+        """End the call of the block now; once it has ended this does nothing, and neither does leaving the block."""
+        ...
+
 
 class BenchmarkSupervisor:
     """Measure what it decorates, call by call.
@@ -47,6 +52,11 @@ class BenchmarkSupervisor:
     With a name it also supervises a block, `with supervisor as call:` or `async with`, and `iterate` supervises a
     loader. Blocks of one supervisor may overlap. In a `with` block inside a generator the current call is not known
     between the steps of the generator: there, track entries by the call that `with` yields.
+
+    Python does not say which block is left where that is not done in the function that entered it: by an `ExitStack`,
+    or in another method, task or thread. The only such block that is open is the one that is left, or else what the
+    same object has entered, or else the innermost of this context. Where several of them may be meant there is one
+    warning: use one supervisor for each, or end the call by `close()` of what `with` yields.
 
     Args:
         metrics: What is measured; any non-empty iterable of metrics.
@@ -72,8 +82,7 @@ class BenchmarkSupervisor:
         self.benchmark = benchmark
         self.name = name
         self._block_stages: dict[str, Stage] = {}
-        # By the frame that entered them: a call belongs to the frame, however blocks of generators interleave.
-        self._blocks: dict[FrameType, list[Call | None]] = {}
+        self._blocks = Blocks(name)
 
     def __call__(self, target: F) -> F:
         """Return the target, supervised; its kind and its type stay what they were.
@@ -127,47 +136,20 @@ class BenchmarkSupervisor:
             )
         if kind not in self._block_stages:
             self._block_stages[kind] = self._stage(kind, self.name)
-        call = None if disabled() else self._block_stages[kind].enter()
-        self._blocks.setdefault(frame, []).append(call)
-        return call or _UnmeasuredBlock()
+        block = (None if disabled() else self._block_stages[kind].enter()) or UnmeasuredBlock()
+        self._blocks.add(frame, block)
+        return block
 
     def _leave_block(self, frame: FrameType, error: BaseException | None) -> None:
-        call: Call | None
-        if frame in self._blocks:
-            entered = self._blocks[frame]
-            call = entered.pop()
-            if not entered:
-                del self._blocks[frame]
-        else:
-            call = self._forget_innermost()
-        if call is not None:
-            call.end(error)
-
-    def _forget_innermost(self) -> Call | None:
-        """Return the innermost block of this context, which something like an `ExitStack` leaves from another frame."""
-        call = current_call()
-        while call is not None:
-            for frame, entered in list(self._blocks.items()):
-                if call in entered:
-                    entered.remove(call)
-                    if not entered:
-                        del self._blocks[frame]
-                    return call
-            call = call.parent
-        return None
+        block = self._blocks.take(frame)
+        if isinstance(block, Call):
+            block.end(error)
 
     def _enter_of(self, kind: str, default: str) -> Callable[[], Call | None]:
         return self._stage(kind, self.name or default).enter
 
     def _stage(self, kind: str, name: str) -> Stage:
         return Stage(self.metrics, self.benchmark, kind, name)
-
-
-class _UnmeasuredBlock:
-    """What a block yields that is not measured."""
-
-    def track(self, num_entries: float) -> None:
-        checked_entries(num_entries)
 
 
 async def _ready(result: T) -> T:
