@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "nan": lambda: float("nan"),
     "list": lambda: [1.0],
     "stop iteration": lambda: next(iter(())),
+    "system exit": lambda: sys.exit(3),
     "numpy nan": lambda: np.float64("nan"),
 }
 GOOD: dict[str, Callable[[], Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 from umlaut_async.probes import Place, Probe, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from umlaut_async.records import Reading
+
+    Respond = Callable[[Any, Exception | None], None]
+    """Takes what was read, or why it could not be, in any thread."""
+
+_LOOK = 0.05
+"""How often it is looked whether the loop of a stage was closed, in seconds."""
+_LOOP_ENDED = "the event loop of the stage ended"
 
 
 class Reader:
@@ -57,54 +65,57 @@ class Reader:
     async def _on_loop(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Any]:
         if loop is None:
             raise UnreadableError("it is read on an event loop, and the stage runs on none")
-        if self._probe.place is Place.CALLBACK:
-            return await self._in_callback(loop)
-        reading = self._probe.read()
-
-        async def timed() -> tuple[int, Any]:
-            value = await reading
-            return self._now(), value
-
-        work = timed()
-        try:
-            answer = asyncio.run_coroutine_threadsafe(work, loop)
-        except RuntimeError:
-            work.close()
-            reading.close()
-            raise UnreadableError("the event loop of the stage was closed") from None
-        try:
-            return await asyncio.wrap_future(answer)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise UnreadableError("the event loop of the stage ended") from None
-
-    async def _in_callback(self, loop: asyncio.AbstractEventLoop) -> tuple[int, Any]:
         here = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[int, Any]] = here.create_future()
-        read = self._probe.read()
 
-        def run() -> None:
-            taken = self._now(), read()
+        def respond(value: Any, error: Exception | None) -> None:
             try:
-                here.call_soon_threadsafe(settle, taken)
+                here.call_soon_threadsafe(_settle, answer, value, error)
             except RuntimeError:
                 pass  # The collector has ended meanwhile.
 
-        def settle(taken: tuple[int, Any]) -> None:
-            if not answer.done():
-                answer.set_result(taken)
+        if self._probe.place is Place.CALLBACK:
+            return await self._answered(answer, loop, self._callback(respond))
+        reading = _LoopReading(self._probe, self._now, loop, respond)
+        try:
+            return await self._answered(answer, loop, reading.start)
+        except BaseException:
+            reading.give_up()
+            raise
 
+    def _callback(self, respond: Respond) -> Callable[[], None]:
+        read = self._probe.read()
+
+        def run() -> None:
+            try:
+                taken = self._now(), read()
+            except Exception as error:
+                respond(None, error)
+            else:
+                respond(taken, None)
+
+        return run
+
+    @staticmethod
+    async def _answered(
+        answer: asyncio.Future[tuple[int, Any]], loop: asyncio.AbstractEventLoop, run: Callable[[], None]
+    ) -> tuple[int, Any]:
+        """Let the loop of the stage run a function, and wait for the answer that comes of it."""
         try:
             loop.call_soon_threadsafe(run)
         except RuntimeError:
             raise UnreadableError("the event loop of the stage was closed") from None
-        # A loop that ends does not run what is still scheduled on it.
-        while not answer.done() and not loop.is_closed():
-            await asyncio.wait([answer], timeout=1)
-        if not answer.done():
-            raise UnreadableError("the event loop of the stage ended")
+        try:
+            # A loop that ends does not run what is still scheduled on it.
+            while not answer.done() and not loop.is_closed():
+                await asyncio.wait([answer], timeout=_LOOK)
+            if not answer.done():
+                # An answer from just before the end is already scheduled here.
+                await asyncio.sleep(0)
+        finally:
+            given_up = answer.cancel()
+        if given_up:
+            raise UnreadableError(_LOOP_ENDED)
         return answer.result()
 
     async def _in_thread(self) -> tuple[int, Any]:
@@ -120,6 +131,60 @@ class Reader:
         if self._thread is not None:
             self._thread.close()
             self._thread = None
+
+
+class _LoopReading:
+    """One reading by a coroutine on another loop. It is made there: what is made elsewhere may never be awaited."""
+
+    def __init__(self, probe: Probe, now: Callable[[], int], loop: asyncio.AbstractEventLoop, respond: Respond) -> None:
+        self._probe = probe
+        self._now = now
+        self._loop = loop
+        self._respond = respond
+        self._work: Coroutine[Any, Any, None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._given_up = False
+
+    def start(self) -> None:
+        """Begin, on the loop itself."""
+        if not self._given_up:
+            self._work = self._take()
+            self._task = self._loop.create_task(self._work)
+
+    async def _take(self) -> None:
+        try:
+            value = await self._probe.read()
+            taken = self._now(), value
+        except asyncio.CancelledError:
+            self._respond(None, UnreadableError(_LOOP_ENDED))
+            raise
+        except (UnavailableError, UnreadableError) as error:
+            self._respond(None, error)
+        except BaseException as error:
+            # Also what would end the loop: it is the loop of the stage, which measuring must not end.
+            self._respond(None, UnreadableError(f"read() raised {_describe(error)}"))
+        else:
+            self._respond(taken, None)
+
+    def give_up(self) -> None:
+        """End it, from any thread, if it has not ended."""
+        self._given_up = True
+        try:
+            self._loop.call_soon_threadsafe(self._cancel)
+        except RuntimeError:
+            self._forsake()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _forsake(self) -> None:
+        """Let go of a task that its loop, which is closed, will never run again: of that nobody needs to be told."""
+        if self._task is None or self._task.done():
+            return
+        setattr(self._task, "_log_destroy_pending", False)  # noqa: B010  # the types do not know it
+        if self._work is not None and inspect.getcoroutinestate(self._work) == inspect.CORO_CREATED:
+            self._work.close()
 
 
 class _ReadingThread:
@@ -154,20 +219,24 @@ class _ReadingThread:
                 # Not the error itself: a StopIteration, for one, cannot be the exception of a future.
                 error = UnreadableError(f"read() raised {_describe(raised)}")
             try:
-                answer.get_loop().call_soon_threadsafe(self._settle, answer, value, error)
+                answer.get_loop().call_soon_threadsafe(self._returned, answer, value, error)
             except RuntimeError:
                 break  # The collector has ended meanwhile.
         if self._probe.close is not None:
             self._probe.close()
 
-    def _settle(self, answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    def _returned(self, answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
         self.busy = False
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
+        _settle(answer, value, error)
+
+
+def _settle(answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(value)
+    else:
+        answer.set_exception(error)
 
 
 def _describe(error: BaseException) -> str:
