@@ -36,7 +36,8 @@ HEAVY = (
 LAYERS = {
     "cli": 7, "compat": 7,
     "__init__": 6, "models": 6, "__main__": 7,
-    "benchmark": 5, "diagnosis": 5, "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5, "waiting": 5,
+    "arguments": 5, "benchmark": 5, "blocks": 5, "diagnosis": 5, "sessions": 5, "stage": 5, "supervisor": 5,
+    "trackers": 5, "waiting": 5,
     "collector": 4,
     "store": 3, "analysis": 3,
     "metrics": 2, "probes": 2,

@@ -8,13 +8,13 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Self
 
+from umlaut_async.arguments import checked_seconds, checked_tags, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.recorder import Recorder
 from umlaut_async.collector.settings import RunSettings
 from umlaut_async.errors import (
     ArgumentError,
-    ArgumentTypeError,
     ClosedError,
     ReadOnlyError,
     StoreError,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+
+_CLOSED = "this benchmark was closed; open() it again to begin a new run"
 
 _benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
 
@@ -92,17 +94,17 @@ class Benchmark:
         import uuid
 
         self.db_file = db_file
-        self.description = _text("description", description)
+        self.description = text("description", description)
         self.mode = mode
-        self.name = _text("name", _script() if name is None else name)
-        self.tags = _checked_tags(tags)
-        self.uuid = str(uuid.uuid4()) if run_uuid is None else _text("run_uuid", run_uuid)
+        self.name = text("name", script() if name is None else name)
+        self.tags = checked_tags(tags)
+        self.uuid = str(uuid.uuid4()) if run_uuid is None else text("run_uuid", run_uuid)
         if not self.uuid:
             raise ArgumentError("run_uuid must not be empty; leave it out for a new one")
         if collector != "thread":
             raise ArgumentError(f'collector must be "thread", not {collector!r}')
         self._collector = collector
-        self._flush_interval = _checked_seconds("flush_interval", flush_interval)
+        self._flush_interval = checked_seconds("flush_interval", flush_interval)
         self._location = resolve(db_file)
         look(self._location, mode)
         self._argv = tuple(sys.argv)
@@ -211,23 +213,22 @@ class Benchmark:
             ClosedError: The benchmark was closed.
         """
         recorded = now()
-        texts = [
-            _text(name, text)
-            for name, text in (
-                ("description", description),
-                ("measure_type", measure_type),
-                ("unit", unit),
-                ("method_name", method_name),
-            )
-        ]
         number, data = values.split(value)
+        record = ValueRecord(
+            recorded,
+            text("measure_type", measure_type),
+            text("description", description),
+            text("unit", unit),
+            text("method_name", method_name),
+            number,
+            data,
+        )
         self.require_recording()
         recorder = self.recorder()
-        if recorder is None and not self._inherited:
-            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
         if recorder is not None:
-            description, measure_type, unit, method_name = texts
-            recorder.link.append(ValueRecord(recorded, measure_type, description, unit, method_name, number, data))
+            recorder.link.append(record)
+        elif not self._inherited:
+            raise ClosedError(_CLOSED)
 
     def require_recording(self) -> None:
         """Begin the run if need be, and raise if nothing can be recorded.
@@ -239,7 +240,7 @@ class Benchmark:
         if self.mode == "r":
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         if self._closed:
-            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
+            raise ClosedError(_CLOSED)
         self.recorder()
 
     def recorder(self) -> Recorder | None:
@@ -310,31 +311,3 @@ class Benchmark:
             self._closed = True
 
         await wait_for_answer(end)
-
-
-def _script() -> str:
-    name = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return name if name not in ("", "-c", "-m") else "python"
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
-    return values.storable(value)
-
-
-def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(tags, str):
-        raise ArgumentTypeError(f"tags must be several texts, such as [{tags!r}], not one text")
-    try:
-        return tuple(_text("a tag", tag) for tag in tags)
-    except TypeError as error:
-        raise ArgumentTypeError(f"tags must be several texts: {error}") from None
-
-
-def _checked_seconds(name: str, seconds: object) -> float:
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise ArgumentTypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if not 0 < seconds < float("inf"):
-        raise ArgumentError(f"{name} must be greater than 0 and finite, not {seconds}")
-    return seconds

@@ -1,0 +1,45 @@
+"""Checks of the arguments that users pass."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.store.values import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def script() -> str:
+    """Return the file name of the script that runs, or "python" where there is none."""
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return name if name not in ("", "-c", "-m") else "python"
+
+
+def text(name: str, value: object) -> str:
+    """Return an argument that must be a text, as databases take it."""
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
+    return storable(value)
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return several texts."""
+    if isinstance(tags, str):
+        raise ArgumentTypeError(f"tags must be several texts, such as [{tags!r}], not one text")
+    try:
+        return tuple(text("a tag", tag) for tag in tags)
+    except TypeError as error:
+        raise ArgumentTypeError(f"tags must be several texts: {error}") from None
+
+
+def checked_seconds(name: str, seconds: object) -> float:
+    """Return an argument that must be a number of seconds, greater than 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ArgumentTypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    if not 0 < seconds < float("inf"):
+        raise ArgumentError(f"{name} must be greater than 0 and finite, not {seconds}")
+    return seconds
