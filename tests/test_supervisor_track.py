@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import entries
+from tests.support import check_message, entries
 from umlaut_async import BenchmarkSupervisor, LatencyMetric, NoRunningCallError, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
@@ -96,6 +96,39 @@ async def test_the_innermost_call_with_the_metric_takes_the_entries(
     await benchmark.flush()
     tracked = {call["name"]: entries(call, measure_type) for call in ended_calls()}
     assert tracked == {"outer": 11, "middle": 100, "inner": 1000}
+
+
+@pytest.mark.parametrize("ending", ["with", "close"])
+def test_the_call_of_a_block_takes_nothing_after_its_end(
+    benchmark: Benchmark, ended_calls: EndedCalls, ending: str
+) -> None:
+    supervisor = BenchmarkSupervisor([ThroughputMetric("throughput")], benchmark, name="block")
+    with supervisor as call:
+        call.track(3)
+        if ending == "close":
+            call.close()
+            with pytest.raises(NoRunningCallError):
+                call.track(99)
+    with pytest.raises(NoRunningCallError, match="track") as caught:
+        call.track(99)
+    check_message(caught.value)
+    asyncio.run(benchmark.flush())
+    assert [entries(call) for call in ended_calls()] == [3]
+
+
+def test_the_call_of_a_block_is_not_disturbed_by_the_end_of_the_run(
+    benchmark: Benchmark, ended_calls: EndedCalls
+) -> None:
+    supervisor = BenchmarkSupervisor([ThroughputMetric("throughput")], benchmark, name="block")
+    with supervisor as ended_before:
+        ended_before.track(1)
+    with supervisor as call:
+        call.track(3)
+        asyncio.run(benchmark.close())
+        call.track(99)
+    call.track(99)
+    ended_before.track(99)
+    assert [call["status"] for call in ended_calls()] == ["ok", "abandoned"]
 
 
 async def test_the_call_of_a_block_tracks_for_all_its_metrics(benchmark: Benchmark, ended_calls: EndedCalls) -> None:

@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Protocol
 
 from umlaut_async.clock import now
-from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.records import Steps
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from umlaut_async.records import CallFields, Reading
 
 _ERROR_LENGTH = 1000
+_EXACT = 2**53
+"""The largest number up to which floats hold every integer."""
 
 _current: ContextVar[Call | None] = ContextVar("umlaut_async_call", default=None)
 _running_loop = asyncio._get_running_loop
@@ -113,25 +115,43 @@ class Call:
         loop = _running_loop()
         task = None if loop is None else _current_task(loop)
         self.task = get_ident() if task is None else task.get_name()
-        self._token: Token[Call | None] | None = None if self.stepped else _current.set(self)
-        self._entered = _read(plan.readers) if plan.readers else ()
-        self.started = started = now()
-        # Last: the collector may look at it at once.
-        link.open_calls[number] = self
-        if plan.subscriptions:
-            try:
-                for subscription, edge in plan.subscriptions:
-                    subscription.enter(number, started, None if edge is None else self._entered[edge])
-            except Exception as failure:
-                link.failed(failure)
+        try:
+            self._token: Token[Call | None] | None = None if self.stepped else _current.set(self)
+            self._entered = _read(plan.readers) if plan.readers else ()
+            self.started = now()
+            # Last: the collector may look at it at once.
+            link.open_calls[number] = self
+            if plan.subscriptions:
+                self._subscribe()
+        except BaseException as interrupt:
+            # Ctrl-C comes anywhere, and nobody will end what nobody was given.
+            self._token = None
+            if _current.get() is self:
+                _current.set(parent)
+            self.end(interrupt)
+            raise
+
+    def _subscribe(self) -> None:
+        try:
+            for subscription, edge in self.plan.subscriptions:
+                subscription.enter(self.number, self.started, None if edge is None else self._entered[edge])
+        except Exception as failure:
+            self._link.failed(failure)
 
     def track(self, num_entries: float) -> None:
         """Add entries to every metric of this call.
 
         Args:
             num_entries: How many entries were processed, a number of at least 0.
+
+        Raises:
+            ArgumentError: The number is negative or not finite.
+            ArgumentTypeError: It is not a number.
+            NoRunningCallError: The call has ended, other than by the end of the run.
         """
         num_entries = checked_entries(num_entries)
+        if self.closed and self._link.recording:
+            raise NoRunningCallError("track() came after the end of its call; track the entries before the block ends")
         for position in self.plan.positions.values():
             self.add_entries(position, num_entries)
 
@@ -275,12 +295,17 @@ def checked_entries(num_entries: object) -> float:
 
     Raises:
         ArgumentTypeError: It is not a number.
-        ArgumentError: It is negative or not finite.
+        ArgumentError: It is negative, not finite, or too large for a float.
     """
     if not isinstance(num_entries, (int, float)) and callable(item := getattr(num_entries, "item", None)):
         num_entries = item()
     if not isinstance(num_entries, (int, float)) or isinstance(num_entries, bool):
         raise ArgumentTypeError(f"num_entries must be a number, not {type(num_entries).__name__}")
+    if abs(num_entries) > _EXACT:
+        try:
+            num_entries = float(num_entries)
+        except OverflowError:
+            raise ArgumentError("num_entries is too large for a floating-point number") from None
     if not 0 <= num_entries < inf:
         raise ArgumentError(f"num_entries must be a finite number of at least 0, not {num_entries}")
     return num_entries
