@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from umlaut_async.metrics import metric as metric_module
 from umlaut_async.metrics.families import REDUCTIONS
+from umlaut_async.probes import UnreadableError
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.records import CallRecord, Steps
 from umlaut_async.summary import Summary, merge, summarise
@@ -117,3 +118,22 @@ def test_every_metric_of_ours_has_a_reduction() -> None:
             assert kind.reduction in REDUCTIONS
             assert kind.measure_type
             assert kind.unit
+
+
+def test_one_reading_for_both_edges_is_no_difference() -> None:
+    assert reduce("difference", None, 7, 7, elapsed=0) is None
+    assert reduce("difference", None, 7, 7, elapsed=1)[0] == 0
+
+
+def test_a_difference_of_long_integers_is_exact_and_can_be_written() -> None:
+    value, data = reduce("difference", None, 10**30, 10**30 + 5)
+    assert (value, type(value)) == (5.0, float)
+    assert {name: type(number) for name, number in data.items() if name != "n"} == dict.fromkeys(
+        ("min", "mean", "max", "first", "last"), float
+    )
+
+
+@pytest.mark.parametrize("edges", [(-1.5e308, 1.5e308), (-(10**308), 10**308)])
+def test_a_difference_that_is_too_large_for_a_float_is_unreadable(edges: tuple[float, float]) -> None:
+    with pytest.raises(UnreadableError, match="too large"):
+        reduce("difference", None, *edges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -100,3 +101,10 @@ def test_numpy() -> None:
     assert same(decode(encode(numpy.longdouble(0.5))), 0.5)
     with pytest.raises(ArgumentTypeError):
         encode(numpy.array([object()]))
+
+
+@pytest.mark.parametrize("value", [Fraction(10**400), [1, Fraction(-(10**400))]])
+def test_a_number_that_is_too_large_for_a_float_is_an_argument_error(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="too large"):
+        plain(value)
+    assert plain(Fraction(1, 2)) == 0.5

@@ -14,7 +14,7 @@ from umlaut_async.probes import Place, UnavailableError, UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
-    from umlaut_async.collector.series import Series
+    from umlaut_async.collector.series import EdgeRequest, Series
     from umlaut_async.records import EventRecord, Reading
 
 _logger = logging.getLogger("umlaut_async")
@@ -118,11 +118,7 @@ class Sampler:
     async def _answer_edges(self, series: Series) -> None:
         next_sample = 0
         while series.edge_requests:
-            requests = [series.edge_requests.popleft()]
-            loop = series.loops.get(requests[0].call)
-            # One reading answers all that wait for one on the same loop.
-            while series.edge_requests and series.loops.get(series.edge_requests[0].call) is loop:
-                requests.append(series.edge_requests.popleft())
+            requests, loop = _batch(series)
             taken = await self._read(series, loop)
             if taken is not None and series.samples and series.probe.rate is None and taken.at >= next_sample:
                 next_sample = taken.at + series.interval // 10
@@ -158,6 +154,26 @@ class Sampler:
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
         return taken
+
+
+def _batch(series: Series) -> tuple[list[EdgeRequest], asyncio.AbstractEventLoop | None]:
+    """Take the edge requests that one reading answers, and tell the loop on which they want it.
+
+    They are all that wait for one on the same loop, but never both edges of a call: between these something must have
+    been able to happen.
+    """
+    waiting = [series.edge_requests.popleft() for _ in range(len(series.edge_requests))]
+    loop = series.loops.get(waiting[0].call)
+    batch: dict[int, EdgeRequest] = {}
+    left: list[EdgeRequest] = []
+    for request in waiting:
+        if request.call not in batch and series.loops.get(request.call) is loop:
+            batch[request.call] = request
+        else:
+            left.append(request)
+    # Calls in other threads add theirs at the other end meanwhile.
+    series.edge_requests.extendleft(reversed(left))
+    return list(batch.values()), loop
 
 
 def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> None:

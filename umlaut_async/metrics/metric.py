@@ -33,7 +33,9 @@ class Metric:
 
     A subclass sets `measure_type` and `unit`, and has a `read()` that returns a number: an ordinary method, which runs
     in a thread of its own with a deadline, or an `async def`, which runs on the event loop of the stage. With
-    `counter = True` a call's value is the difference of the readings at its two edges, else their mean.
+    `counter = True` a call's value is the difference of the readings at its two edges, else their mean. The readings at
+    the edges are requested by the call and taken a little later, so for a call that is shorter than a reading the
+    difference is what happened between the two readings.
 
         class QueueLength(Metric):
             measure_type = "queue"
@@ -47,8 +49,9 @@ class Metric:
         interval: The seconds between two samples, at least 0.001.
 
     Raises:
-        ArgumentError: The description is empty, or the interval cannot be.
-        ArgumentTypeError: An argument is of the wrong type, or a subclass lacks `measure_type` or `read`.
+        ArgumentError: The description is empty, the interval cannot be, or there is no such `reduction`.
+        ArgumentTypeError: An argument is of the wrong type, or a subclass lacks `measure_type` or `read`, or its `unit`
+            is no text.
     """
 
     measure_type: ClassVar[str] = ""
@@ -70,6 +73,9 @@ class Metric:
         self._stages: weakref.WeakSet[Stage] = weakref.WeakSet()
         if not self.measure_type or not isinstance(self.measure_type, str):
             raise ArgumentTypeError(f"{type(self).__name__} needs a class attribute measure_type, a text")
+        if not isinstance(self.unit, str):
+            raise ArgumentTypeError(f"the unit of {type(self).__name__} must be a text, not {type(self.unit).__name__}")
+        _check_reduction(self.reduction)
         if self.probe() is None and not self.reduction:
             raise ArgumentTypeError(f"{type(self).__name__} needs a method read() that returns a number")
 
@@ -141,7 +147,11 @@ def _number(value: Any) -> float:
         value = item()
     if not isinstance(value, (int, float)):
         raise UnreadableError(f"read() returned {_shortened(value)}, which is not a number")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        raise UnreadableError("read() returned an integer that is too large for a floating-point number") from None
+    if not finite:
         raise UnreadableError(f"read() returned {value}, which is not finite")
     return value
 
@@ -159,6 +169,16 @@ def _checked_description(description: object) -> str:
     if not description.strip():
         raise ArgumentError("the description of a metric must not be empty: it is what tells its numbers from others")
     return description
+
+
+def _check_reduction(reduction: object) -> None:
+    # The families of metrics are made of this module.
+    from umlaut_async.metrics.families import REDUCTIONS
+
+    if not isinstance(reduction, str):
+        raise ArgumentTypeError(f"reduction must be a name, not {type(reduction).__name__}")
+    if reduction and reduction not in REDUCTIONS:
+        raise ArgumentError(f"there is no reduction {reduction!r}; there are {', '.join(sorted(REDUCTIONS))}")
 
 
 def _checked_interval(interval: object) -> float:

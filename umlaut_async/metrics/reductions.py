@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from umlaut_async.probes import UnreadableError
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.summary import Summary, merge, summarise
 
@@ -94,15 +96,28 @@ def _difference(
     call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
     readings = readings_of(entered, left, samples)
-    if entered is None or left is None or readings is None:
+    # One reading for both edges would be a difference of 0 that nobody has measured.
+    if entered is None or left is None or readings is None or elapsed <= 0:
         return None
-    return left - entered, described(readings)
+    return _finite(left - entered), described(readings)
+
+
+def _finite(value: float) -> float:
+    """Return a difference as a finite float; that of large counters may be neither."""
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise UnreadableError("the difference of its readings is too large for a floating-point number")
+    return value
 
 
 def readings_of(entered: float | None, left: float | None, samples: Summary | None) -> Summary | None:
     """Summarise the readings at the edges and those between them."""
-    first = None if entered is None else summarise((entered,))
-    last = None if left is None else summarise((left,))
+    # As floats, since the integers of a counter may be longer than what is written can hold.
+    first = None if entered is None else summarise((float(entered),))
+    last = None if left is None else summarise((float(left),))
     return merge(merge(first, samples), last)
 
 

@@ -20,6 +20,7 @@ def plain(value: Any) -> Any:
         value: Numbers, text, None, mappings and iterables of these, and whatever has `tolist` or `item` (numpy, torch).
 
     Raises:
+        ArgumentError: A number is too large.
         ArgumentTypeError: There is no JSON form of it.
     """
     try:
@@ -50,7 +51,12 @@ def _plain(value: Any) -> Any:
             if type(converted) is not type(value):
                 return _plain(converted)
     if hasattr(value, "__float__"):
-        return _plain(float(value))
+        try:
+            number = float(value)
+        except OverflowError:
+            kind = type(value).__name__
+            raise ArgumentError(f"a value of type {kind} cannot be stored: it is too large for a float") from None
+        return _plain(number)
     raise ArgumentTypeError(
         f"a value of type {type(value).__name__} cannot be stored; pass numbers, text, lists, mappings or numpy arrays"
     )
@@ -95,7 +101,7 @@ def split(value: Any) -> tuple[float | None, str | None]:
 
 def storable(text: str) -> str:
     """Return a text as databases take it: lone surrogates, which have no UTF-8 form, are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(text: str) -> Any:
