@@ -16,25 +16,31 @@ from umlaut_async import (
     ArgumentTypeError,
     Benchmark,
     BenchmarkSupervisor,
+    ConfusionMatrixTracker,
     CPUMetric,
+    HyperparameterTracker,
     IOMetric,
     LatencyMetric,
+    LossTracker,
     MemoryMetric,
     Metric,
     NoRunningCallError,
     ThroughputMetric,
+    TimedTTATracker,
     TimeMetric,
+    TTATracker,
     UmlautError,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import EndedCalls
+    from tests.support import EndedCalls, Rows
 
 SAMPLED: list[Any] = [CPUMetric, MemoryMetric, IOMetric]
 METRICS: list[Any] = [*SAMPLED, TimeMetric, LatencyMetric, ThroughputMetric]
 WRONG_NUMBERS = [0, -1, -0.5, 0.0009, math.nan, math.inf, -math.inf]
+TWICE = ThroughputMetric("throughput")
 NOT_NUMBERS: list[object] = ["1", None, True, [1], 1j]
 
 
@@ -147,6 +153,7 @@ class TestSupervisor:
             ([TimeMetric], ArgumentTypeError),
             ([TimeMetric("time"), "cpu"], ArgumentTypeError),
             ([None], ArgumentTypeError),
+            ([TWICE, TimeMetric("time"), TWICE], ArgumentError),
         ],
     )
     def test_metrics(self, benchmark: Benchmark, metrics: Any, expected: type[Exception]) -> None:
@@ -192,6 +199,68 @@ class TestSupervisor:
         with pytest.raises(ArgumentTypeError, match="itera") as caught:
             BenchmarkSupervisor([TimeMetric("time")], benchmark, name="stage").iterate(loader)
         check_message(caught.value)
+
+
+class TestTrackers:
+    @pytest.mark.parametrize("description", [None, 5, b"text", ["text"]])
+    def test_description(self, benchmark: Benchmark, rows: Rows, description: Any) -> None:
+        timed = TimedTTATracker(benchmark, 0.5)
+        for track in (
+            lambda: LossTracker(benchmark).track([1], description),
+            lambda: TTATracker(benchmark).track([1], description),
+            lambda: timed.track(0.1, description),
+            lambda: timed.track(0.9, description),
+            lambda: ConfusionMatrixTracker(benchmark).track([[1]], ["a"], description),
+            lambda: HyperparameterTracker(benchmark, description, ["lr"], "loss"),
+        ):
+            with pytest.raises(ArgumentTypeError, match="description") as caught:
+                track()
+            check_message(caught.value)
+        benchmark.log("kept", "mine", 1)
+        asyncio.run(benchmark.close())
+        assert [row["description"] for row in rows("select * from result")] == ["kept"]
+
+    @pytest.mark.parametrize("target", [None, 5, ["loss"]])
+    def test_target(self, benchmark: Benchmark, target: Any) -> None:
+        with pytest.raises(ArgumentTypeError, match="target") as caught:
+            HyperparameterTracker(benchmark, "sweep", ["lr"], target)
+        check_message(caught.value)
+
+    @pytest.mark.parametrize("names", [None, 5, "lr", ["lr", 5]])
+    def test_hyperparameters(self, benchmark: Benchmark, names: Any) -> None:
+        with pytest.raises(ArgumentTypeError, match="hyperparameters") as caught:
+            HyperparameterTracker(benchmark, "sweep", names, "loss")
+        check_message(caught.value)
+
+    @pytest.mark.parametrize("target", [math.nan, math.inf, -math.inf, np.float64("nan"), 10**400])
+    def test_accuracy_that_cannot_be_reached(self, benchmark: Benchmark, target: Any) -> None:
+        with pytest.raises(ArgumentError, match="target_acc") as caught:
+            TimedTTATracker(benchmark, target)
+        check_message(caught.value)
+
+    @pytest.mark.parametrize("target", [None, "0.9", True, [0.9]])
+    def test_accuracy_that_is_no_number(self, benchmark: Benchmark, target: Any) -> None:
+        with pytest.raises(ArgumentTypeError, match="target_acc") as caught:
+            TimedTTATracker(benchmark, target)
+        check_message(caught.value)
+
+    def test_what_cannot_be_stored_costs_nothing_else(self, benchmark: Benchmark, rows: Rows) -> None:
+        sweep = HyperparameterTracker(benchmark, "sweep", ["lr"], "loss")
+        timed = TimedTTATracker(benchmark, 0.5)
+        sweep.track({"lr": 1, "loss": 2})
+        timed.track(0.25, "accuracy")
+        with pytest.raises(ArgumentError) as caught:
+            sweep.track({"lr": 1, "loss": 10**5000})
+        check_message(caught.value)
+        with pytest.raises(ArgumentTypeError):
+            sweep.track({"lr": object(), "loss": 1})
+        with pytest.raises(ArgumentError) as caught:
+            timed.track(-(10**5000), "accuracy")
+        check_message(caught.value)
+        asyncio.run(benchmark.close())
+        stored = {row["description"]: row["data"] for row in rows("select * from result")}
+        assert stored["sweep"]["measurements"] == [{"lr": 1, "loss": 2}]
+        assert stored["accuracy"]["best"] == 0.25
 
 
 class TestBenchmarkArguments:

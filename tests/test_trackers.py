@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.support import best_of_three_awaited
+from tests.support import best_of_three_awaited, check_message
 from umlaut_async import (
     BenchmarkSupervisor,
+    ClosedError,
     ConfusionMatrixTracker,
     HyperparameterTracker,
     LossTracker,
@@ -202,6 +203,50 @@ def test_an_accuracy_that_was_reached_is_stored_once(benchmark: Benchmark, rows:
     asyncio.run(benchmark.close())
     (row,) = rows("select * from result")
     assert row["value"] >= 0
+
+
+def test_an_accuracy_that_is_no_number_is_never_the_best(benchmark: Benchmark, rows: Rows) -> None:
+    tracker = TimedTTATracker(benchmark, 0.75)
+    for description, accuracies in {
+        "first": (math.nan, 0.25, 0.5, 0.125),
+        "last": (0.25, 0.5, math.nan),
+        "only": (math.nan,),
+    }.items():
+        for accuracy in accuracies:
+            tracker.track(accuracy, description)
+    asyncio.run(benchmark.close())
+    best = {row["description"]: row["data"]["best"] for row in rows("select * from result")}
+    assert best == {"first": 0.5, "last": 0.5, "only": "NaN"}
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("ending", ["close", "with"])
+def test_a_closed_hyperparameter_tracker_takes_nothing(
+    benchmark: Benchmark, results: Callable[[], list[Row]], ending: str, measured: bool
+) -> None:
+    measurement = {"lr": 0.1, "depth": 3, "loss": 0.5}
+    tracker = HyperparameterTracker(benchmark, "sweep", **SWEEP)
+    if measured:
+        tracker.track(measurement)
+    if ending == "close":
+        tracker.close()
+    else:
+        with tracker:
+            pass
+    with pytest.raises(ClosedError, match="tracker") as caught:
+        tracker.track(measurement)
+    check_message(caught.value)
+    assert [row["data"]["measurements"] for row in results()] == [[measurement]] * measured
+
+
+async def test_a_hyperparameter_tracker_without_measurements_outlives_a_run(benchmark: Benchmark, rows: Rows) -> None:
+    tracker = HyperparameterTracker(benchmark, "sweep", **SWEEP)
+    await benchmark.open()
+    await benchmark.close()
+    await benchmark.open()
+    tracker.track({"lr": 0.1, "depth": 3, "loss": 0.5})
+    await benchmark.close()
+    assert len(rows("select * from result")) == 1
 
 
 def test_serialize_gives_pickled_bytes(benchmark: Benchmark) -> None:

@@ -64,7 +64,7 @@ class BenchmarkSupervisor:
         name: The name of the stage; by default that of what is decorated.
 
     Raises:
-        ArgumentError: There are no metrics, or the name is empty.
+        ArgumentError: There are no metrics, one is given twice, or the name is empty.
         ArgumentTypeError: An argument is of the wrong type.
         ReadOnlyError: The benchmark is of mode 'r'.
     """
@@ -163,6 +163,8 @@ def _checked_metrics(metrics: object) -> tuple[Metric, ...]:
     for metric in checked:
         if not isinstance(metric, Metric):
             raise ArgumentTypeError(f"metrics must be metrics, but one of them is {metric!r}")
+    if len({id(metric) for metric in checked}) < len(checked):
+        raise ArgumentError("metrics must be distinct, but one object is among them twice; make a second metric")
     if not checked:
         raise ArgumentError("metrics must not be empty; pass at least one, such as TimeMetric(...)")
     return checked

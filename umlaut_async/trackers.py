@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.clock import now
-from umlaut_async.errors import ArgumentError, ArgumentTypeError
-from umlaut_async.store.values import plain
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, ClosedError
+from umlaut_async.store.values import encode, plain
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +43,7 @@ class LossTracker(_Tracker):
             description: What they are, in the words of the user.
 
         Raises:
-            ArgumentTypeError: They are not numbers.
+            ArgumentTypeError: They are not numbers, or the description is not a text.
         """
         self.benchmark.log(description, "loss", _numbers("loss_values", loss_values), unit="loss")
 
@@ -66,7 +67,7 @@ class TTATracker(_Tracker):
             description: What they are, in the words of the user.
 
         Raises:
-            ArgumentTypeError: They are not numbers.
+            ArgumentTypeError: They are not numbers, or the description is not a text.
         """
         self.benchmark.log(description, "tta", _numbers("accuracies", accuracies), unit="accuracy")
 
@@ -76,12 +77,18 @@ class TimedTTATracker(_Tracker):
 
     Args:
         benchmark: Where it is recorded.
-        target_acc: The accuracy to reach.
+        target_acc: The accuracy to reach, a finite number.
+
+    Raises:
+        ArgumentError: The target is not finite.
+        ArgumentTypeError: It is not a number.
     """
 
     def __init__(self, benchmark: Benchmark, target_acc: float) -> None:
         super().__init__(benchmark)
-        self.target_acc = _number("target_acc", target_acc)
+        self.target_acc = _accuracy("target_acc", target_acc)
+        if not math.isfinite(self.target_acc):
+            raise ArgumentError(f"target_acc must be finite, since {self.target_acc} is never reached")
         self._started = now()
         # The best accuracy so far for each description; None once the target was reached.
         self._best: dict[str, float | None] = {}
@@ -93,22 +100,24 @@ class TimedTTATracker(_Tracker):
         What never reaches it is recorded as not reached when the benchmark is closed.
 
         Args:
-            accuracy: The accuracy at present.
+            accuracy: The accuracy at present; NaN reaches nothing, and is not the best one.
             description: What it is, in the words of the user.
 
         Raises:
-            ArgumentTypeError: It is not a number.
+            ArgumentError: It is too large for a float.
+            ArgumentTypeError: It is not a number, or the description is not a text.
         """
-        accuracy = _number("accuracy", accuracy)
+        accuracy = _accuracy("accuracy", accuracy)
+        description = _text("description", description)
         self.benchmark.require_recording()
-        best = self._best.get(description, accuracy)
+        best = self._best.get(description, math.nan)
         if best is None:
             return
         if accuracy >= self.target_acc:
             self._log(description, (now() - self._started) / 1e9)
             self._best[description] = None
         else:
-            self._best[description] = max(best, accuracy)
+            self._best[description] = accuracy if math.isnan(best) else max(best, accuracy)
 
     def _log(self, description: str, value: object) -> None:
         self.benchmark.log(description, "timed tta", value, unit="time for target accuracy")
@@ -134,6 +143,10 @@ class HyperparameterTracker(_Tracker):
         hyperparameters: The names of the hyperparameters.
         target: The name of what is to be optimised.
         low_means_good: Whether less of it is better.
+
+    Raises:
+        ArgumentError: There are no hyperparameters.
+        ArgumentTypeError: An argument is of the wrong type.
     """
 
     def __init__(
@@ -145,17 +158,15 @@ class HyperparameterTracker(_Tracker):
         low_means_good: bool = True,
     ) -> None:
         super().__init__(benchmark)
-        if isinstance(hyperparameters, str) or not all(isinstance(name, str) for name in hyperparameters):
-            raise ArgumentTypeError("hyperparameters must be several names, such as ['alpha', 'depth']")
-        self.description = description
-        self.hyperparameters = list(hyperparameters)
+        self.description = _text("description", description)
+        self.hyperparameters = _names(hyperparameters)
         if not self.hyperparameters:
             raise ArgumentError("hyperparameters must not be empty; name at least one")
-        self.target = target
+        self.target = _text("target", target)
         self.low_means_good = low_means_good
         self._measurements: list[dict[str, Any]] = []
         self._closed = False
-        benchmark.before_end(self.close)
+        benchmark.before_end(self._record_unrecorded)
 
     def serialize(self) -> bytes:
         """Return what was tracked as pickled bytes, as UMLAUT did; what is stored is JSON."""
@@ -168,8 +179,9 @@ class HyperparameterTracker(_Tracker):
             measurement: The value of each hyperparameter and of the target, by name.
 
         Raises:
-            ArgumentError: One of the values is missing.
-            ArgumentTypeError: The measurement is not a mapping.
+            ArgumentError: One of the values is missing, or cannot be stored.
+            ArgumentTypeError: The measurement is not a mapping, or a value has no JSON form.
+            ClosedError: The tracker or the benchmark was closed.
         """
         if not isinstance(measurement, Mapping):
             raise ArgumentTypeError(f"a measurement must be a mapping, not {type(measurement).__name__}")
@@ -177,12 +189,17 @@ class HyperparameterTracker(_Tracker):
         if missing:
             raise ArgumentError(f"the measurement lacks {', '.join(missing)}; pass a value for each hyperparameter")
         self.benchmark.require_recording()
-        self._measurements.append(plain(measurement))
+        if self._closed:
+            raise ClosedError("this tracker was closed and has recorded its result; make a new one for another search")
+        measured = plain(measurement)
+        encode(measured)
+        self._measurements.append(measured)
 
     def close(self) -> None:
-        """Record what was tracked; once is enough."""
-        if not self._closed and self._measurements:
-            self.benchmark.log(self.description, "hyperparameters", self._content())
+        """Record what was tracked; once is enough, and nothing can be tracked afterwards."""
+        if not self._closed:
+            if self._measurements:
+                self.benchmark.log(self.description, "hyperparameters", self._content())
             self._closed = True
 
     def __enter__(self) -> Self:
@@ -192,6 +209,11 @@ class HyperparameterTracker(_Tracker):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _record_unrecorded(self) -> None:
+        # Nothing was tracked in this run, but may be in the next one.
+        if self._measurements:
+            self.close()
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -223,7 +245,7 @@ class ConfusionMatrixTracker(_Tracker):
 
         Raises:
             ArgumentError: The matrix is not square, or does not fit its labels.
-            ArgumentTypeError: It is not made of numbers.
+            ArgumentTypeError: It is not made of numbers, or the description is not a text.
         """
         self.benchmark.log(description, "confusion-matrix", _confusion(matrix, labels))
 
@@ -234,12 +256,33 @@ def _pickled(value: Any) -> bytes:
     return pickle.dumps(value)
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
+    return value
+
+
+def _names(hyperparameters: object) -> list[str]:
+    if not isinstance(hyperparameters, str) and isinstance(hyperparameters, Iterable):
+        names = list(hyperparameters)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise ArgumentTypeError("hyperparameters must be several names, such as ['alpha', 'depth']")
+
+
 def _number(name: str, value: Any) -> float:
     if not isinstance(value, (int, float)) and callable(item := getattr(value, "item", None)):
         value = item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentTypeError(f"{name} must be a number, not {type(value).__name__}")
     return value
+
+
+def _accuracy(name: str, value: Any) -> float:
+    try:
+        return float(_number(name, value))
+    except OverflowError as error:
+        raise ArgumentError(f"{name} is too large for a float") from error
 
 
 def _numbers(name: str, numbers: Any) -> list[float]:
