@@ -9,16 +9,17 @@ import asyncio
 from contextvars import ContextVar, Token
 from math import inf
 from threading import get_ident
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.records import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from umlaut_async.records import CallFields, Reading
+    from umlaut_async.plan import Plan
+    from umlaut_async.records import Reading
 
 _ERROR_LENGTH = 1000
 _EXACT = 2**53
@@ -27,66 +28,6 @@ _EXACT = 2**53
 _current: ContextVar[Call | None] = ContextVar("umlaut_async_call", default=None)
 _running_loop = asyncio._get_running_loop
 _current_task = asyncio.current_task
-
-
-class Link(Protocol):
-    """The way of records to the collector, as the calls see it."""
-
-    recording: bool
-    open_calls: dict[int, Call]
-
-    @property
-    def numbers(self) -> Iterator[int]:
-        """The numbers of calls."""
-        ...
-
-    def append(self, record: CallFields, /) -> None:
-        """Hand over the record of a call that has ended."""
-        ...
-
-    def failed(self, failure: Exception) -> None:
-        """Report a failure of our own, which must not reach the stage."""
-        ...
-
-
-class Subscription(Protocol):
-    """A series, as the calls see it that want its samples."""
-
-    def enter(self, number: int, started: int, reading: Reading) -> None:
-        """Let a call begin to use the series; `reading` is its edge reading, if the call takes one."""
-        ...
-
-    def leave(self, number: int, ended: int, reading: Reading) -> None:
-        """Let a call cease to use the series."""
-        ...
-
-
-class Plan:
-    """What every call of one stage in one run reads, and where it reports.
-
-    Args:
-        link: The way to the collector of the run.
-        stage: The number of the stage in the run.
-        positions: The position of each metric of the stage, by the identity of the metric object.
-        readers: What reads the edges, in the order of the record.
-        subscriptions: The series that the stage samples, each with the position of its edge reading or None.
-    """
-
-    __slots__ = ("link", "positions", "readers", "stage", "subscriptions")
-
-    def __init__(
-        self,
-        link: Link,
-        stage: int,
-        positions: dict[int, int],
-        readers: tuple[Callable[[], Reading], ...],
-        subscriptions: tuple[tuple[Subscription, int | None], ...],
-    ) -> None:
-        self.link = link
-        self.stage = stage
-        self.positions = positions
-        self.readers = readers
-        self.subscriptions = subscriptions
 
 
 class Call:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from umlaut_async.calls import Call, Plan, SteppedCall
+from umlaut_async.calls import Call, SteppedCall
+from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
 from umlaut_async.store.values import storable
