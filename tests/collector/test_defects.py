@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sqlite3
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import wait_until_empty
-from umlaut_async import BenchmarkSupervisor, CPUMetric, StoreError, TimeMetric
+from umlaut_async import BenchmarkSupervisor, CPUMetric, Metric, StoreError, ThroughputMetric, TimeMetric
 from umlaut_async.calls import Call
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.rows import Rows
 from umlaut_async.collector.sampler import Sampler
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support import EndedCalls
+    from tests.support import Rows as StoredRows
     from umlaut_async import Benchmark
+    from umlaut_async.collector.rows import Row, Unit
+    from umlaut_async.records import CallRecord, EventRecord
 
 
 def fail(*_: object, **__: object) -> None:
@@ -56,6 +66,99 @@ async def test_a_record_that_cannot_be_translated_costs_only_itself(
     await benchmark.flush()
     account = benchmark.accounting
     assert (account.recorded, account.stored, account.dropped, account.in_flight) == (2, 1, {"defect": 1}, 0)
+    assert "a defect of umlaut_async" in caplog.text
+
+
+async def test_dropped_records_are_an_event_of_each_round(
+    benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch, rows: StoredRows
+) -> None:
+    supervised = BenchmarkSupervisor([TimeMetric("time")], benchmark)(len)
+    await benchmark.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "call", fail)
+        for _ in range(3):
+            supervised("abc")
+        with pytest.raises(StoreError, match="3 record"):
+            await benchmark.flush()
+    found = [event["data"] for event in rows("select data from event where kind = 'drop'")]
+    assert {drop["reason"] for drop in found} == {"defect"}
+    assert sum(drop["count"] for drop in found) == 3
+    # A round of the collector's own may have come between.
+    assert len(found) <= 2
+
+
+async def test_what_is_refused_at_the_end_of_a_run_is_an_event(
+    benchmark: Benchmark, database: Path, rows: StoredRows
+) -> None:
+    await benchmark.open()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "create trigger no before insert on result when new.value = 13 begin select raise(abort, 'unlucky'); end"
+        )
+    for number in (12, 13, 14):
+        benchmark.log("luck", "numbers", number)
+    with pytest.raises(StoreError, match="refused: 1"):
+        await benchmark.close()
+    assert [row["value"] for row in rows("select value from result order by id")] == [12, 14]
+    assert [row["data"] for row in rows("select data from event where kind = 'drop'")] == [
+        {"reason": "refused", "count": 1}
+    ]
+
+
+async def test_a_record_that_waited_and_cannot_be_translated_costs_only_itself(
+    benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch, ended_calls: EndedCalls
+) -> None:
+    class Own(Metric):
+        measure_type = "own"
+        unit = "things"
+
+        def read(self) -> float:
+            time.sleep(0.1)
+            return 1.0
+
+    await benchmark.open()
+    translate, calls = Rows.call, itertools.count(1)
+
+    def translate_or_fail(self: Rows, record: CallRecord) -> Unit:
+        if next(calls) == 2:
+            fail()
+        return translate(self, record)
+
+    monkeypatch.setattr(Rows, "call", translate_or_fail)
+    supervised = BenchmarkSupervisor([Own("mine")], benchmark)(len)
+    for _ in range(3):
+        supervised("abc")
+    with pytest.raises(StoreError, match="1 record"):
+        await benchmark.flush()
+    assert len(ended_calls()) == 2
+    supervised("abc")
+    await benchmark.flush()
+    assert len(ended_calls()) == 3
+
+
+async def test_an_event_that_cannot_be_translated_costs_only_itself(
+    benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch, rows: StoredRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Own(Metric):
+        measure_type = "own"
+        unit = "things"
+
+        def read(self) -> float:
+            raise OSError("away")
+
+    translate = Rows.event
+
+    def translate_or_fail(self: Rows, record: EventRecord) -> Row:
+        if record.kind == "untracked":
+            fail()
+        return translate(self, record)
+
+    monkeypatch.setattr(Rows, "event", translate_or_fail)
+    BenchmarkSupervisor([ThroughputMetric("words"), Own("mine")], benchmark)(len)("abc")
+    await benchmark.flush()
+    account = benchmark.accounting
+    assert (account.recorded, account.stored, account.dropped, account.in_flight) == (1, 1, {}, 0)
+    assert [row["kind"] for row in rows("select kind from event")] == ["unreadable"]
     assert "a defect of umlaut_async" in caplog.text
 
 

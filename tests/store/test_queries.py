@@ -192,6 +192,30 @@ async def test_repeated_events_are_one(location: Location, session: Session) -> 
     ]
 
 
+async def test_missed_samples_are_summed_up(location: Location, session: Session) -> None:
+    def missed(number: int, message: str, data: Any) -> tuple[Any, ...]:
+        return (key(1, number), 1, number, "missed-ticks", message, values.encode(data))
+
+    await store(
+        location,
+        {
+            Run: [run("one", 1)],
+            Process: [process(1, "one")],
+            Event: [
+                missed(1, "of a", {"type": "a", "missed": 3}),
+                missed(2, "of a", {"type": "a", "missed": 4}),
+                missed(3, "of b", {"type": "b", "missed": 1}),
+                missed(4, "of c", ["no number"]),
+            ],
+        },
+    )
+    assert queries.events(session, "one") == [
+        queries.EventGroup("missed-ticks", "of a", 2, 1, 2, {"type": "a", "missed": 7}),
+        queries.EventGroup("missed-ticks", "of b", 1, 3, 3, {"type": "b", "missed": 1}),
+        queries.EventGroup("missed-ticks", "of c", 1, 4, 4, ["no number"]),
+    ]
+
+
 def blocks(series_id: int, times: Sequence[int], numbers: Sequence[float]) -> Rows:
     """Make the rows of a series: full blocks as chunks, the rest as samples."""
     full = len(times) - len(times) % BLOCK

@@ -56,6 +56,8 @@ class Intake:
         self._held: list[CallRecord] = []
         self._ended: set[int] = set()
         self._shown: set[int] = set()
+        self._defects = 0
+        """Records that were dropped since this was last reported."""
 
     async def take(self, requests: list[FlushRequest]) -> None:
         """Take the records that have come.
@@ -71,6 +73,7 @@ class Intake:
             await asyncio.sleep(0)
 
     def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
+        self._rows.forget_threads()
         records = [self._link.records.popleft() for _ in range(turn)]
         # First of all: whatever happens here, they are answered.
         requests.extend(record for record in records if isinstance(record, FlushRequest))
@@ -97,6 +100,7 @@ class Intake:
 
     def _defect(self) -> None:
         self._ledger.drop("defect", 1)
+        self._defects += 1
         _logger.exception("a record could not be stored, which is a defect of umlaut_async")
 
     async def settle(self, wait: bool) -> None:
@@ -109,7 +113,10 @@ class Intake:
         deadline = clock() + _EDGE_DEADLINE
         while self._held:
             self._sampler.edge_taken.clear()
-            late = [record for record in self._held if self._rows.awaits_edges(record)]
+            late: list[CallRecord] = []
+            ready: list[CallRecord] = []
+            for record in self._held:
+                (late if self._rows.awaits_edges(record) else ready).append(record)
             if late and wait and clock() < deadline:
                 # Not all that is awaited is told of: what happens on a GPU must be looked for.
                 try:
@@ -119,11 +126,14 @@ class Intake:
                     pass
                 continue
             if wait:
-                late = []
-            for record in self._held:
-                if record not in late:
-                    self._writer.add(self._rows.call(record))
+                ready, late = self._held, []
             self._held = late
+            self._rows.forget_threads()
+            for record in ready:
+                try:
+                    self._writer.add(self._rows.call(record))
+                except Exception:
+                    self._defect()
             return
 
     async def store(self, open_calls: dict[int, Call], *, durable: bool) -> None:
@@ -140,8 +150,8 @@ class Intake:
             self._writer.add_series(series)
             if series.missed:
                 self._events.append(_missed(series))
-        while self._events:
-            self._writer.add_event(self._rows.event(self._events.pop(0)))
+        self._add_events()
+        self._rows.forget_threads()
         self._shown -= self._ended
         running = {
             number: self._rows.running(call)
@@ -151,6 +161,23 @@ class Intake:
         self._ended.clear()
         await self._writer.write(since_epoch(now()), list(running.values()), durable)
         self._shown |= running.keys()
+        if self._events:
+            # What the database refused just now is told of in it at once: there may be no next time.
+            self._add_events()
+            await self._writer.write(since_epoch(now()), [], durable)
+
+    def _add_events(self) -> None:
+        if self._defects:
+            count, self._defects = self._defects, 0
+            message = "records could not be made ready to be stored, which is a defect of umlaut_async"
+            self._events.append(EventRecord(now(), "drop", message, {"reason": "defect", "count": count}))
+        while self._events:
+            event = self._events.pop(0)
+            try:
+                self._writer.add_event(self._rows.event(event))
+            except Exception:
+                # No record of the user's is lost, so the account does not count it.
+                _logger.exception("an event could not be stored, which is a defect of umlaut_async: %r", event)
 
 
 def _missed(series: Series) -> EventRecord:
@@ -158,7 +185,7 @@ def _missed(series: Series) -> EventRecord:
     missed, series.missed = series.missed, 0
     cheap = series.probe.place is Place.CALLER
     why = "the collector got no turn in time" if cheap else "a reading took longer than the interval"
-    what = "sample is" if missed == 1 else "samples are"
-    message = f"{missed} {what} missing of {series.measure_type!r} at {series.interval / 1e9:g} s: {why}"
+    # Without the number, so that all that are said of a series are one message.
+    message = f"samples are missing of {series.measure_type!r} at {series.interval / 1e9:g} s: {why}"
     data = {"series": series.number, "type": series.measure_type, "missed": missed}
     return EventRecord(now(), "missed-ticks", message, data)

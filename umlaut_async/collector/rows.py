@@ -14,6 +14,7 @@ from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.probes import UnavailableError, UnreadableError
 from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
+from umlaut_async.store.values import encode, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +84,9 @@ class Rows:
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
         self._untracked: set[tuple[str, ...]] = set()
-        self._threads: dict[int, str] = {}
+        self._threads: dict[int, str] | None = None
+        self._shown: dict[int, str] = {}
+        """The threads of running calls, by the numbers of these."""
 
     def add_stage(self, stage: StageRecord) -> None:
         """Take note of a stage."""
@@ -121,15 +124,26 @@ class Rows:
                 return True
         return False
 
+    def forget_threads(self) -> None:
+        """Look anew who the threads are: their identifiers are used again, so a name soon belongs to another one."""
+        self._threads = None
+
     def running(self, call: Call) -> Row:
         """Return the span of a call that has not ended."""
-        parent = call.parent_number()
-        return *self._span(call.plan.stage, call.number, parent, call.task, call.started), None, None, "running", None
+        parent, task = call.parent_number(), call.task
+        if not isinstance(task, str):
+            # When the call has ended, its thread may have as well.
+            task = self._shown[call.number] = self._thread_name(task)
+        return *self._span(call.plan.stage, call.number, parent, task, call.started), None, None, "running", None
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
         stage, number, parent, task, started, duration, status, error, entries, items, steps, entered, left = record
         producing = None if items is None or steps is None else steps.running
+        if self._shown:
+            task = self._shown.pop(number, task)
+        if error is not None:
+            error = storable(error)
         span = (*self._span(stage, number, parent, task, started), duration, producing, status, error)
         ended = self._epoch + started + duration
         results: list[Row] = []
@@ -173,15 +187,18 @@ class Rows:
 
     def event(self, record: EventRecord) -> Row:
         """Return the row of an event."""
-        data = None if record.data is None else _encode(record.data).decode()
+        # Not by msgspec, which takes no lone surrogates: users' words are in events.
+        data = None if record.data is None else encode(record.data)
         head = (next(self._event_ids), self._process_id, self._epoch + record.t)
-        return *head, record.kind, record.message, data
+        return *head, record.kind, storable(record.message), data
 
     def _span(self, stage_number: int, number: int, parent: int | None, task: str | int, started: int) -> Row:
         """Return the columns of a span that are known from its start."""
         stage, base = self._stages[stage_number], self._base
         if not isinstance(task, str):
             task = self._thread_name(task)
+        elif not task.isascii():
+            task = storable(task)
         above = None if parent is None else base + parent
         return base + number, self._process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
@@ -198,6 +215,6 @@ class Rows:
         self._report(EventRecord(now(), "untracked", message, data))
 
     def _thread_name(self, identifier: int) -> str:
-        if identifier not in self._threads:
-            self._threads |= {thread.ident or 0: thread.name for thread in threading.enumerate()}
-        return self._threads.get(identifier, f"thread {identifier}")
+        if self._threads is None:
+            self._threads = {thread.ident or 0: storable(thread.name) for thread in threading.enumerate()}
+        return self._threads.get(identifier) or f"thread {identifier}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from umlaut_async.clock import since_epoch
 from umlaut_async.collector.window import SampleLog
 from umlaut_async.probes import Place, Probe
+from umlaut_async.store.values import storable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -54,9 +55,9 @@ class Series:
         interval: int | None,
     ) -> None:
         self.number = number
-        self.measure_type = measure_type
-        self.unit = unit
-        self.description = description
+        self.measure_type = storable(measure_type)
+        self.unit = storable(unit)
+        self.description = storable(description)
         self.probe = probe
         self.samples = interval is not None
         self.interval = _AWAKE if interval is None else interval

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from operator import le
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _NAMED_RUNS = 5
+_MISSED = "missed-ticks"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class EventGroup:
     first: int
     last: int
     data: Any
-    """That of the last one."""
+    """That of the last one; `missed`, a number of samples, is summed up over all."""
 
 
 class Samples(NamedTuple):
@@ -245,7 +246,24 @@ def events(session: Session, run_uuid: str) -> list[EventGroup]:
     )
     _, count, first, last = groups.columns
     query = select(Event.kind, Event.message, count, first, last, Event.data).join(groups, groups.c.id == Event.id)
-    return [EventGroup(*row) for row in session.execute(query.order_by(first, Event.id))]
+    found = [EventGroup(*row) for row in session.execute(query.order_by(first, Event.id))]
+    missed = _missed(session, run_uuid) if any(group.kind == _MISSED for group in found) else {}
+    return [
+        replace(group, data={**group.data, "missed": missed[group.message]})
+        if group.kind == _MISSED and group.message in missed
+        else group
+        for group in found
+    ]
+
+
+def _missed(session: Session, run_uuid: str) -> dict[str, int]:
+    """Return how many samples are missing by the messages of the events that say so."""
+    query = select(Event.message, Event.data).join(Process, Process.id == Event.process_id)
+    missed: dict[str, int] = {}
+    for message, data in session.execute(query.where(Process.run_uuid == run_uuid, Event.kind == _MISSED)):
+        if isinstance(data, dict) and isinstance(data.get("missed"), int):
+            missed[message] = missed.get(message, 0) + data["missed"]
+    return missed
 
 
 def series_overview(
