@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,7 +22,6 @@ from tests import support
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from umlaut_async import Benchmark
 
@@ -119,6 +119,8 @@ def _nothing_is_left() -> Iterator[None]:
     try:
         yield
         gc.collect()
+        # What lives on is set aside, or every test would look through all that the tests before it have left.
+        gc.freeze()
         left = wait_until_empty(
             lambda: [
                 *(set(threading.enumerate()) - threads),
@@ -162,6 +164,9 @@ def wait_until_empty(find: Callable[[], list[object]]) -> list[object]:
 def child_processes() -> set[int]:
     """Return the pids of our child processes, less the helper that multiprocessing keeps until the end."""
     children: set[int] = set()
+    listings = [*Path("/proc/self/task").glob("*/children")]
+    if listings and not any(listing.read_text() for listing in listings):
+        return children  # The usual case, at a hundredth of the cost.
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if not any("multiprocessing." in word for word in child.cmdline()):
