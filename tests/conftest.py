@@ -164,9 +164,10 @@ def wait_until_empty(find: Callable[[], list[object]]) -> list[object]:
 def child_processes() -> set[int]:
     """Return the pids of our child processes, less the helper that multiprocessing keeps until the end."""
     children: set[int] = set()
-    listings = [*Path("/proc/self/task").glob("*/children")]
-    if listings and not any(listing.read_text() for listing in listings):
-        return children  # The usual case, at a hundredth of the cost.
+    with contextlib.suppress(OSError):  # A thread may end while it is asked.
+        listings = [*Path("/proc/self/task").glob("*/children")]
+        if listings and not any(listing.read_text() for listing in listings):
+            return children  # The usual case, at a hundredth of the cost.
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if not any("multiprocessing." in word for word in child.cmdline()):

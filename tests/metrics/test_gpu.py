@@ -259,3 +259,4 @@ def test_gpu_time_is_that_of_the_events(tmp_path: Path, run_script: RunScript, f
     assert "gputime" not in first["results"]
     assert second["results"]["gputime"]["value"] == 0.125
     assert second["results"]["gputime"]["unit"] == "sec"
+    assert second["results"]["gputime"]["provenance"] == "measured"

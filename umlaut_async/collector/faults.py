@@ -28,16 +28,18 @@ class Faults:
     def __init__(self, report: Callable[[EventRecord], None], now: Callable[[], int]) -> None:
         self._report = report
         self._now = now
-        self._reported: set[Series] = set()
+        self._reported: set[tuple[Series, bool]] = set()
 
     def add(self, series: Series, error: UnavailableError | UnreadableError) -> None:
         """Take note that a reading of a series failed."""
-        if series.provenance is None:
+        if series.provenance in (None, "unavailable"):
             series.provenance = "unavailable"
             series.unavailable = isinstance(error, UnavailableError)
-        if series in self._reported:
+        # What turns out to be final is told, even after a failure that might have passed.
+        told = (series, series.unavailable)
+        if told in self._reported:
             return
-        self._reported.add(series)
+        self._reported.add(told)
         named = f"{series.measure_type} {series.description!r}"
         data = {"type": series.measure_type, "description": series.description, "reason": str(error)}
         if series.unavailable and isinstance(error, UnavailableError):

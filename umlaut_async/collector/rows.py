@@ -175,7 +175,7 @@ class Rows:
         except (UnavailableError, UnreadableError) as error:
             self._faults.add(series, error)
             return None
-        if outcome is not None and series.provenance is None:
+        if outcome is not None and series.provenance != series.probe.provenance:
             series.provenance = series.probe.provenance
         return outcome
 
