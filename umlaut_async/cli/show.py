@@ -206,5 +206,7 @@ def _event_table(events: Sequence[EventGroup]) -> RenderableType:
 
     made = table(["first seen", "count", "event", "what happened"], right=_NUMBERS)
     for event in events:
-        made.add_row(moment(event.first), f"{event.count:,}", safe(event.kind), safe(event.message, longest=1000))
+        missed = event.data.get("missed") if isinstance(event.data, dict) else None
+        message = event.message if missed is None else f"{missed:,} {event.message}"
+        made.add_row(moment(event.first), f"{event.count:,}", safe(event.kind), safe(message, longest=1000))
     return made

@@ -136,6 +136,7 @@ class Collector:
 
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
+        self._link.rearm()
         # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
         open_calls = self._link.open_calls.copy()
         await self._take()

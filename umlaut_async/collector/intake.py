@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.probes import Place
-from umlaut_async.records import CallRecord, EventRecord, FlushRequest, StageRecord, ValueRecord
+from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 
 if TYPE_CHECKING:
     from umlaut_async.calls import Call
@@ -77,26 +77,26 @@ class Intake:
         records = [self._link.records.popleft() for _ in range(turn)]
         # First of all: whatever happens here, they are answered.
         requests.extend(record for record in records if isinstance(record, FlushRequest))
-        calls = [new_call_record(CallRecord, record) for record in records if type(record) is tuple]
-        values = [record for record in records if isinstance(record, ValueRecord)]
-        self._ledger.take(len(calls) + len(values))
+        self._ledger.take(len([record for record in records if is_counted(record)]))
         for record in records:
-            if isinstance(record, StageRecord):
-                self._rows.add_stage(record)
-        self._ended.update([call.number for call in calls])
-        for call in calls:
             try:
-                if self._rows.awaits_edges(call):
-                    self._held.append(call)
-                else:
-                    self._writer.add(self._rows.call(call))
+                self._take_record(record)
             except Exception:
                 self._defect()
-        for value in values:
-            try:
-                self._writer.add(self._rows.value(value))
-            except Exception:
-                self._defect()
+
+    def _take_record(self, record: Record) -> None:
+        if type(record) is tuple:
+            # Made one at a time: many at once would be followed by the garbage collector.
+            call = new_call_record(CallRecord, record)
+            self._ended.add(call.number)
+            if self._rows.awaits_edges(call):
+                self._held.append(call)
+            else:
+                self._writer.add(self._rows.call(call))
+        elif isinstance(record, ValueRecord):
+            self._writer.add(self._rows.value(record))
+        elif isinstance(record, StageRecord):
+            self._rows.add_stage(record)
 
     def _defect(self) -> None:
         self._ledger.drop("defect", 1)

@@ -99,6 +99,10 @@ class Link:
         except RuntimeError:
             pass  # The loop is closed, since the collector has ended.
 
+    def rearm(self) -> None:
+        """Make up for a wake-up that was lost, since an interrupt came between its two steps."""
+        self._woken()
+
     def _woken(self) -> None:
         # Reset first: whoever appends after this line wakes again.
         self._waking = False

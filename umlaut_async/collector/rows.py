@@ -162,8 +162,8 @@ class Rows:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
                 text = None if data is None else _encode(data).decode()
-                head = (next(self._result_ids), self._process_id, span[0], *described)
-                results.append((*head, value, text, series_id, provenance, ended))
+                identity = next(self._result_ids), self._process_id, span[0]
+                results.append((*identity, *described, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
         return span, *results
