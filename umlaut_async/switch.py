@@ -1,4 +1,4 @@
-"""The switch that turns all measuring off."""
+"""The switch that leaves every stage unmeasured."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def disabled() -> bool:
-    """Return whether `UMLAUT_DISABLED` in the environment says that nothing is to be measured."""
+    """Return whether `UMLAUT_DISABLED` in the environment says that no stage is to be measured."""
     return os.environ.get("UMLAUT_DISABLED", "") not in ("", "0")
