@@ -19,11 +19,16 @@ def script() -> str:
     return name if name not in ("", "-c", "-m") else "python"
 
 
-def text(name: str, value: object) -> str:
-    """Return an argument that must be a text, as databases take it."""
+def checked_text(name: str, value: object) -> str:
+    """Return an argument that must be a text."""
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
-    return storable(value)
+    return value
+
+
+def text(name: str, value: object) -> str:
+    """Return an argument that must be a text, as databases take it."""
+    return storable(checked_text(name, value))
 
 
 def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:

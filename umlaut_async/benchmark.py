@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from umlaut_async.waiting import Answer
+    from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -223,15 +223,15 @@ class Benchmark:
             number,
             data,
         )
-        self.require_recording()
-        recorder = self.recorder()
+        recorder = self.require_recording()
         if recorder is not None:
             recorder.link.append(record)
-        elif not self._inherited:
-            raise ClosedError(_CLOSED)
 
-    def require_recording(self) -> None:
+    def require_recording(self) -> Recorder | None:
         """Begin the run if need be, and raise if nothing can be recorded.
+
+        Returns:
+            What records the run; None in a forked child, where nothing is recorded.
 
         Raises:
             ReadOnlyError: It is of mode 'r'.
@@ -239,9 +239,10 @@ class Benchmark:
         """
         if self.mode == "r":
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
-        if self._closed:
+        recorder = None if self._closed else self.recorder()
+        if self._closed or (recorder is None and not self._inherited):
             raise ClosedError(_CLOSED)
-        self.recorder()
+        return recorder
 
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""

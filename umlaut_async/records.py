@@ -105,11 +105,14 @@ class Ending(NamedTuple):
     """What ended the process's part in it."""
 
 
+Answer: TypeAlias = "Callable[[StoreError | None], None]"
+"""Takes the error, or None, once and in any thread; it must not wait."""
+
+
 class FlushRequest(NamedTuple):
     """A wish to be told when everything before it is on disk."""
 
-    answer: Callable[[StoreError | None], None]
-    """Called exactly once, in any thread; it must not wait."""
+    answer: Answer
     ending: Ending | None = None
     """Set where the request also ends the run."""
 

@@ -9,6 +9,7 @@ from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
 from umlaut_async.store.values import storable
+from umlaut_async.wrapping import COROUTINE, YIELDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from umlaut_async.collector.series import Series
     from umlaut_async.metrics import Metric
     from umlaut_async.records import Reading
-
-_YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
 
 
 class Stage:
@@ -37,9 +36,9 @@ class Stage:
         self._benchmark = benchmark
         self._kind = kind
         self._name = storable(name)
-        self._yields = kind in _YIELDING
+        self._yields = kind in YIELDING
         # A coroutine has steps only where a metric asks for them: driving it by hand costs more than awaiting it.
-        self._steps = self._yields or (kind == "coroutine" and any(metric.steps for metric in metrics))
+        self._steps = self._yields or (kind == COROUTINE and any(metric.steps for metric in metrics))
         self._plan: Plan | None = None
         for metric in metrics:
             metric.check(kind)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from umlaut_async.arguments import checked_text
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ClosedError
@@ -108,7 +109,7 @@ class TimedTTATracker(_Tracker):
             ArgumentTypeError: It is not a number, or the description is not a text.
         """
         accuracy = _accuracy("accuracy", accuracy)
-        description = _text("description", description)
+        description = checked_text("description", description)
         self.benchmark.require_recording()
         best = self._best.get(description, math.nan)
         if best is None:
@@ -158,11 +159,11 @@ class HyperparameterTracker(_Tracker):
         low_means_good: bool = True,
     ) -> None:
         super().__init__(benchmark)
-        self.description = _text("description", description)
+        self.description = checked_text("description", description)
         self.hyperparameters = _names(hyperparameters)
         if not self.hyperparameters:
             raise ArgumentError("hyperparameters must not be empty; name at least one")
-        self.target = _text("target", target)
+        self.target = checked_text("target", target)
         self.low_means_good = low_means_good
         self._measurements: list[dict[str, Any]] = []
         self._closed = False
@@ -254,12 +255,6 @@ def _pickled(value: Any) -> bytes:
     import pickle
 
     return pickle.dumps(value)
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ArgumentTypeError(f"{name} must be a text, not {type(value).__name__}")
-    return value
 
 
 def _names(hyperparameters: object) -> list[str]:

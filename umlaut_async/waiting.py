@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from umlaut_async.errors import StoreError, StoreTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Answer: TypeAlias = Callable[[StoreError | None], None]
+    from umlaut_async.records import Answer
 
 _DEADLINE = 35.0
 """Seconds; the writer itself waits 30 for a locked database."""

@@ -36,6 +36,7 @@ __all__ = [
     "FUNCTION",
     "GENERATOR",
     "ITERATE",
+    "YIELDING",
     "AsyncIteration",
     "Call",
     "Enter",
@@ -51,6 +52,8 @@ GENERATOR: Final = "generator"
 ASYNC_GENERATOR: Final = "async generator"
 ITERATE: Final = "iterate"
 ASYNC_ITERATE: Final = "async iterate"
+YIELDING: Final = frozenset({GENERATOR, ASYNC_GENERATOR, ITERATE, ASYNC_ITERATE})
+"""The kinds whose calls give items."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

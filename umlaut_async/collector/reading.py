@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.collector.threads import settle, start_daemon
 from umlaut_async.probes import Place, Probe, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Reader:
 
         def respond(value: Any, error: Exception | None) -> None:
             try:
-                here.call_soon_threadsafe(_settle, answer, value, error)
+                here.call_soon_threadsafe(settle, answer, value, error)
             except RuntimeError:
                 pass  # The collector has ended meanwhile.
 
@@ -195,7 +195,7 @@ class _ReadingThread:
         self._now = now
         self._wanted: SimpleQueue[asyncio.Future[Any] | None] = SimpleQueue()
         self.busy = False
-        threading.Thread(target=self._run, name="umlaut-read", daemon=True).start()
+        start_daemon(self._run, "umlaut-read")
 
     async def read(self) -> tuple[int, Any]:
         answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
@@ -227,16 +227,7 @@ class _ReadingThread:
 
     def _returned(self, answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
         self.busy = False
-        _settle(answer, value, error)
-
-
-def _settle(answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(value)
-    else:
-        answer.set_exception(error)
+        settle(answer, value, error)
 
 
 def _describe(error: BaseException) -> str:

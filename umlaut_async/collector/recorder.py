@@ -20,12 +20,10 @@ from umlaut_async.records import Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
 
     from umlaut_async.collector.account import Accounting
     from umlaut_async.collector.settings import RunSettings
-
-    Answer: TypeAlias = Callable[[StoreError | None], None]
+    from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
 

@@ -89,8 +89,12 @@ class Series:
         """Let a call begin to use the series; the collector is woken only if nothing samples it."""
         if self.unavailable:
             return
-        # The loop first, so that a call that is running has one.
-        self._edge(EdgeRequest(number, True), started, reading)
+        if self._caller_reads:
+            self._edge_sample(started, reading)
+        else:
+            # Before `calls`, so that a call that is running has a loop.
+            self.loops[number] = asyncio._get_running_loop()
+            self._request_edge(EdgeRequest(number, True))
         self.calls[number] = self.windows[number] = started
         if not self.sampled and (self.samples or not self._caller_reads):
             self._link.idle.append(self)
@@ -98,18 +102,21 @@ class Series:
 
     def leave(self, number: int, ended: int, reading: Reading) -> None:
         """Let a call cease to use the series."""
-        if self.calls.pop(number, None) is not None:
-            self._edge(EdgeRequest(number, False), ended, reading)
+        if self.calls.pop(number, None) is None:
+            return
+        if self._caller_reads:
+            self._edge_sample(ended, reading)
+        else:
+            self._request_edge(EdgeRequest(number, False))
 
-    def _edge(self, request: EdgeRequest, t: int, reading: Reading) -> None:
-        if not self._caller_reads:
-            if request.first:
-                self.loops[request.call] = asyncio._get_running_loop()
-            self.edge_requests.append(request)
-            self._link.waiting.append(self)
-            self._link.wake()
-        elif self.samples and self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
-            # The reading at an edge is a sample too, but at most one in a tenth of the interval.
+    def _request_edge(self, request: EdgeRequest) -> None:
+        self.edge_requests.append(request)
+        self._link.waiting.append(self)
+        self._link.wake()
+
+    def _edge_sample(self, t: int, reading: Reading) -> None:
+        """Keep the reading at an edge of a gauge as a sample, at most one in a tenth of the interval."""
+        if self.samples and self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
             self._next_edge_sample = t + self.interval // 10
             self._edge_samples.append((t, reading))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,16 @@ def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
+def settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:
+    """Answer whoever still waits, on the loop of the future."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(value)
+    else:
+        answer.set_exception(error)
+
+
 async def in_thread(function: Callable[[], T]) -> T:
     """Return what a function returns in a thread of its own.
 
@@ -28,14 +38,6 @@ async def in_thread(function: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(value)  # type: ignore[arg-type]  # where there is no error there is a value
-        else:
-            answer.set_exception(error)
-
     def work() -> None:
         value, error = None, None
         try:
@@ -43,7 +45,7 @@ async def in_thread(function: Callable[[], T]) -> T:
         except Exception as raised:
             error = raised
         try:
-            loop.call_soon_threadsafe(settle, value, error)
+            loop.call_soon_threadsafe(settle, answer, value, error)
         except RuntimeError:
             pass  # Nobody waits any more.
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from umlaut_async.errors import ArgumentTypeError
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.probes.loop import loop_lag
+from umlaut_async.wrapping import COROUTINE, YIELDING
 
 if TYPE_CHECKING:
     from umlaut_async.metrics.reductions import Outcome, Reduction
     from umlaut_async.probes import Probe
     from umlaut_async.records import CallRecord
-
-_YIELDING = ("generator", "async generator", "iterate", "async iterate")
 
 
 class EventLoopLagMetric(Metric):
@@ -59,7 +58,7 @@ class AwaitMetric(Metric):
         self.interval = None
 
     def check(self, kind: str) -> None:
-        if kind != "coroutine":
+        if kind != COROUTINE:
             raise ArgumentTypeError(f"AwaitMetric measures coroutine functions, not a stage of kind {kind!r}")
 
 
@@ -83,7 +82,7 @@ class WaitMetric(Metric):
         self.interval = None
 
     def check(self, kind: str) -> None:
-        if kind not in _YIELDING:
+        if kind not in YIELDING:
             raise ArgumentTypeError(f"WaitMetric measures generators and .iterate(), not a stage of kind {kind!r}")
 
 
