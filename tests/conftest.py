@@ -18,6 +18,7 @@ import pytest
 from pytest_asyncio import is_async_test
 
 from tests import support
+from tests.probes import fake_nvml
 
 if TYPE_CHECKING:
     import subprocess
@@ -96,6 +97,23 @@ def ended_calls(database: Path) -> support.EndedCalls:
         return support.calls_of(database, name)
 
     return query
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a library that answers as NVML."""
+    return fake_nvml.compiled(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fake_nvml.FakeNvml:
+    """Return what that library says in this process and in those that the test starts."""
+    fake = fake_nvml.FakeNvml(library.parent, tmp_path / "nvml.txt")
+    monkeypatch.setenv("FAKE_NVML", str(fake.script))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake.folder))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake.says()
+    return fake
 
 
 @pytest.fixture

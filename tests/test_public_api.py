@@ -42,7 +42,7 @@ LAYERS = {
     "store": 3, "analysis": 3,
     "metrics": 2, "probes": 2,
     "wrapping": 1, "forwarding": 1, "calls": 1, "plan": 1, "records": 1, "summary": 1,
-    "errors": 0, "clock": 0, "switch": 0,
+    "errors": 0, "clock": 0, "scalars": 0, "switch": 0,
 }  # fmt: skip
 
 

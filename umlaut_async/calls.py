@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.records import Steps
+from umlaut_async.scalars import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,8 +239,7 @@ def checked_entries(num_entries: object) -> float:
         ArgumentTypeError: It is not a number.
         ArgumentError: It is negative, not finite, or too large for a float.
     """
-    if not isinstance(num_entries, (int, float)) and callable(item := getattr(num_entries, "item", None)):
-        num_entries = item()
+    num_entries = unwrapped(num_entries)
     if not isinstance(num_entries, (int, float)) or isinstance(num_entries, bool):
         raise ArgumentTypeError(f"num_entries must be a number, not {type(num_entries).__name__}")
     if abs(num_entries) > _EXACT:

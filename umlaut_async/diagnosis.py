@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import os
 import platform
 import statistics
 import threading
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from umlaut_async import metrics
 from umlaut_async.clock import now
-from umlaut_async.probes import Place, Probe, UnavailableError
+from umlaut_async.probes import Place, Probe, UnavailableError, nvml
 from umlaut_async.probes.cuda import seconds_between
 from umlaut_async.probes.process import MIB
+from umlaut_async.probes.tree_sources import source_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,7 +94,7 @@ def checks() -> list[Check]:
             for timing in (metrics.TimeMetric, metrics.LatencyMetric, metrics.ThroughputMetric)
         ),
         Check(metrics.CPUMetric("CPU"), "CPUMetric", cpu_clock),
-        Check(metrics.CPUMetric("CPU", children=True), "CPUMetric(children=True)", None, "sec", _in_seconds),
+        Check(metrics.CPUMetric("CPU", children=True), "CPUMetric(children=True)", _step_of_tree(cpu_clock)),
         Check(metrics.MemoryMetric("memory"), "MemoryMetric", page),
         Check(metrics.MemoryMetric("memory", children=True), "MemoryMetric(children=True)", page),
         Check(metrics.IOMetric("I/O"), "IOMetric", sector),
@@ -135,6 +137,13 @@ def versions() -> dict[str, str | None]:
         "kernel": f"{platform.system()} {platform.release()}",
         "nvidia_driver": _nvidia_driver(),
     }
+
+
+def _step_of_tree(cpu_clock: Resolution) -> Resolution:
+    """Return by what the CPU time of a process moves, seen from outside: by its clock, or as the system counts it."""
+    source = source_for("/proc")
+    # User and system time are rounded separately.
+    return cpu_clock if source.cpu_clock(os.getpid()) is not None else Resolution(source.step / 2e9, "sec")
 
 
 def _finding(check: Check) -> Finding:
@@ -221,12 +230,7 @@ def _try_gpu_time(probe: Probe) -> None:
 
 def _nvidia_driver() -> str | None:
     def ask() -> str:
-        nvml: Any = import_module("pynvml")
-        nvml.nvmlInit()
-        try:
-            version = nvml.nvmlSystemGetDriverVersion()
-        finally:
-            nvml.nvmlShutdown()
+        version = nvml.shared().module().nvmlSystemGetDriverVersion()
         return version.decode(errors="replace") if isinstance(version, bytes) else str(version)
 
     try:
@@ -253,10 +257,6 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
     if error is not None:
         raise error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
     return value  # type: ignore[return-value]  # where there is no error there is a value
-
-
-def _in_seconds(nanoseconds: int) -> float:
-    return nanoseconds / 1e9
 
 
 def _counted(energy: Any) -> float:

@@ -10,6 +10,7 @@ from umlaut_async.arguments import checked_text
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ClosedError
+from umlaut_async.scalars import unwrapped
 from umlaut_async.store.values import encode, plain
 
 if TYPE_CHECKING:
@@ -266,8 +267,7 @@ def _names(hyperparameters: object) -> list[str]:
 
 
 def _number(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) and callable(item := getattr(value, "item", None)):
-        value = item()
+    value = unwrapped(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentTypeError(f"{name} must be a number, not {type(value).__name__}")
     return value

@@ -15,13 +15,13 @@ import pytest
 import umlaut_async
 from tests import fake_rapl
 from tests.metrics import stand_in_torch
-from tests.probes.fake_nvml import FakeNvml, compiled
 from umlaut_async import Metric
 from umlaut_async.diagnosis import Check, checks, diagnose
 from umlaut_async.probes import UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Umlaut, UmlautProcess
+    from tests.probes.fake_nvml import FakeNvml
 
 ALWAYS = {
     "TimeMetric", "LatencyMetric", "ThroughputMetric", "CPUMetric", "CPUMetric(children=True)", "MemoryMetric",
@@ -39,22 +39,6 @@ without_sensors = pytest.mark.skipif(
     reason="this machine has sensors",
 )
 without_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("nvml"))
-
-
-@pytest.fixture
-def fake(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    """Return what the library says in the processes that the test starts."""
-    fake = FakeNvml(library.parent, tmp_path / "nvml.txt")
-    monkeypatch.setenv("FAKE_NVML", str(fake.script))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake.folder))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    fake.says()
-    return fake
 
 
 def by_metric(output: str) -> dict[str, dict[str, Any]]:
@@ -103,6 +87,8 @@ def test_json_without_sensors(umlaut_process: UmlautProcess) -> None:
     assert (metrics["EnergyMetric"]["source"], metrics["EnergyMetric"]["provenance"]) == ("rapl", "unavailable")
     assert (metrics["CPUMetric"]["source"], metrics["MemoryMetric"]["unit"]) == ("process_time", "MiB")
     assert metrics["EventLoopLagMetric"]["resolution"] == {"value": 0.025, "unit": "sec"}
+    # Each process of a tree has a clock of its own, where there are such.
+    assert metrics["CPUMetric(children=True)"]["resolution"] == metrics["CPUMetric"]["resolution"]
     for name in ALWAYS:
         assert 0 < metrics[name]["cost"] < 1
         assert metrics[name]["resolution"]["value"] > 0

@@ -12,14 +12,18 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.probes.fake_nvml import TWO_GPUS
 from umlaut_async.collector.environment import gather
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.probes.fake_nvml import FakeNvml
+    from tests.support import RunScript
 
 SECRET = "hunter2-not-to-be-stored"
 
@@ -263,3 +267,49 @@ def is_running(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+GATHERING = """
+import json, sys
+from umlaut_async import GPUPowerMetric
+from tests.probes.fake_nvml import TWO_GPUS
+from umlaut_async.collector.environment import gather
+
+metric = GPUPowerMetric("power") if "metric" in sys.argv else None
+if "reading" in sys.argv:
+    metric.probe().read()
+found = [gather(proc=sys.argv[1], without=["git", "packages"]) for _ in range(2)][-1]
+print(json.dumps(found.get("gpus") or found["absent"]["gpus"]))
+"""
+
+
+def gpus_of(run_script: RunScript, *arguments: object) -> Any:
+    done = run_script(GATHERING, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_a_run_that_asks_for_no_gpu_starts_no_driver(fake: FakeNvml, tmp_path: Path, run_script: RunScript) -> None:
+    assert gpus_of(run_script, tmp_path) == "the NVIDIA driver is not loaded, and no metric asks for a GPU"
+    assert not fake.calls()
+
+
+def test_the_gpus_are_stored_where_the_driver_is_loaded_or_a_metric_asks_for_one(
+    fake: FakeNvml, tmp_path: Path, run_script: RunScript
+) -> None:
+    with_a_driver = tmp_path / "proc"
+    (with_a_driver / "driver" / "nvidia").mkdir(parents=True)
+    for arguments in ([with_a_driver], [tmp_path, "metric"], [tmp_path, "metric", "reading"]):
+        fake.forget_calls()
+        gpus = gpus_of(run_script, *arguments)
+        assert gpus["driver"]
+        assert [(gpu["uuid"], gpu["memory_bytes"]) for gpu in gpus["devices"]] == [
+            (gpu.uuid, gpu.total) for gpu in TWO_GPUS
+        ]
+        # What the metrics have open is used, and stays open for them.
+        assert (fake.calls()["nvmlInitWithFlags"], fake.calls()["nvmlShutdown"]) == (1, 0)
+
+
+def test_a_driver_that_fails_is_named(fake: FakeNvml, tmp_path: Path, run_script: RunScript) -> None:
+    fake.says(errors={"nvmlInitWithFlags": 9})
+    assert "driver is not loaded (NVML error 9)" in gpus_of(run_script, tmp_path, "metric")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.metrics import stand_in_torch
-from tests.probes.fake_nvml import FakeNvml, Gpu, compiled
+from tests.probes.fake_nvml import Gpu
 from tests.support import calls_of, check_message, read
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.metrics.gpu import (
@@ -27,27 +27,12 @@ from umlaut_async.summary import Summary, summarise
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.probes.fake_nvml import FakeNvml
     from tests.support import RunScript
     from umlaut_async.metrics import Metric
 
 OF_NVML = (GPUMetric, GPUMemoryMetric, GPUPowerMetric, GPUEnergyMetric)
 CALL: Any = SimpleNamespace(duration=10**9)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("nvml"))
-
-
-@pytest.fixture
-def fake(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    """Return what the library says in the processes that the test starts."""
-    fake = FakeNvml(library.parent, tmp_path / "nvml.txt")
-    monkeypatch.setenv("FAKE_NVML", str(fake.script))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake.folder))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    fake.says()
-    return fake
 
 
 def test_types_and_units_are_those_of_the_field() -> None:

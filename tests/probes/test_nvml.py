@@ -36,35 +36,21 @@ FINAL = {3, 4, 9, 12, 13, 25, 26}
 WORKS = {UTILISATION: 37, MEMORY: 1536, POWER: 71.5, ENERGY: 5e9}
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("nvml"))
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pynvml(library: Path) -> Any:
     return pynvml_on(library)
 
 
 @pytest.fixture
-def fake(library: Path, pynvml: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    fake = FakeNvml(library.parent, tmp_path / "nvml.txt")
-    monkeypatch.setenv("FAKE_NVML", str(fake.script))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def nvml(fake: FakeNvml, pynvml: Any, now: list[float]) -> Nvml:
     pynvml.nvmlLib.fake_nvml_reset()
-    fake.says()
-    return fake
+    return Nvml(lambda: pynvml, lambda: now[0])
 
 
 @pytest.fixture
 def now() -> list[float]:
     """Return the time of the test, in seconds."""
     return [1000.0]
-
-
-@pytest.fixture
-def nvml(fake: FakeNvml, pynvml: Any, now: list[float]) -> Nvml:
-    return Nvml(lambda: pynvml, lambda: now[0])
 
 
 @pytest.mark.parametrize("gpu", [0, 1])
@@ -431,9 +417,8 @@ assert not root.handlers
 
 
 def test_the_module_finds_the_library_itself_and_a_forked_child_begins_anew(
-    fake: FakeNvml, run_script: RunScript, monkeypatch: pytest.MonkeyPatch
+    fake: FakeNvml, run_script: RunScript
 ) -> None:
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake.folder))
     done = run_script(IN_A_PROCESS)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [250, 71.5, 71.5]
     assert not done.stderr

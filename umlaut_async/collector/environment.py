@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from umlaut_async.collector.launchers import launcher_variables
-from umlaut_async.probes import cgroup
+from umlaut_async.probes import UnavailableError, UnreadableError, cgroup, nvml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 JSON: TypeAlias = Any
 
 GIT_TIMEOUT = 2.0
+"""Seconds that git may take in all."""
 
 PARTS = frozenset(
     {
         "host", "os", "python", "cpu", "memory", "limits", "gpus", "argv", "directory", "git", "packages", "launcher",
     }
 )  # fmt: skip
-"""Seconds that git may take in all."""
 
 
 class AbsentError(Exception):
@@ -71,7 +70,7 @@ def gather(
         argv: The command line, if not that of now.
         directory: The working directory, if not that of now: stages may change it.
         environ: The environment variables, if not those of now.
-        gpus: Returns the GPUs and the driver; by default NVML is asked if its module is there.
+        gpus: Returns the GPUs and the driver; by default NVML is asked where its driver is loaded or a metric needs it.
         proc: Where the process file system is mounted.
         sys_cgroup: Where control groups are mounted.
         git_timeout: The seconds that git may take in all.
@@ -84,7 +83,7 @@ def gather(
         "cpu": lambda: _cpu(proc),
         "memory": lambda: _memory(proc),
         "limits": lambda: _limits(proc, sys_cgroup),
-        "gpus": gpus or _gpus,
+        "gpus": gpus or (lambda: _gpus(proc)),
         "argv": lambda: [*(sys.argv if argv is None else argv)],
         "directory": lambda: os.getcwd() if directory is None else directory,
         "git": lambda: _git(directory, git_timeout),
@@ -168,20 +167,16 @@ def _limits(proc: str, sys_cgroup: str) -> JSON:
     }
 
 
-def _gpus() -> JSON:
+def _gpus(proc: str) -> JSON:
+    # To initialise NVML loads the driver where that is not loaded, and takes long: not for a run without a GPU.
+    if not nvml.wanted() and not Path(proc, "driver", "nvidia").exists():
+        raise AbsentError("the NVIDIA driver is not loaded, and no metric asks for a GPU")
     try:
-        pynvml: Any = import_module("pynvml")
-    except ImportError:
-        raise AbsentError("the module pynvml is not installed") from None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise AbsentError(f"NVML: {error}") from None
-    try:
-        devices = [_gpu(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount())]
-        return {"driver": _guarded(pynvml.nvmlSystemGetDriverVersion), "devices": devices}
-    finally:
-        pynvml.nvmlShutdown()  # NVML counts: whoever else uses it in this process goes on.
+        pynvml = nvml.shared().module()
+    except (UnavailableError, UnreadableError) as error:
+        raise AbsentError(str(error)) from None
+    devices = [_gpu(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount())]
+    return {"driver": _guarded(pynvml.nvmlSystemGetDriverVersion), "devices": devices}
 
 
 def _gpu(pynvml: Any, number: int) -> JSON:

@@ -61,7 +61,9 @@ class Series:
         self.probe = probe
         self.samples = interval is not None
         self.interval = _AWAKE if interval is None else interval
-        self.provenance = probe.provenance if probe.place is Place.CALLER and self.samples else None
+        # A gauge has its readings at the edges before its first tick; whether a rate can be had, the first tick tells.
+        known = probe.place is Place.CALLER and self.samples and probe.rate is None
+        self.provenance = probe.provenance if known else None
         """How its numbers come about, once that is known: measured, estimated or unavailable."""
         self.unavailable = False
         """Whether the probe said that it can never be read here."""

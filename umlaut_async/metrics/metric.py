@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from umlaut_async.calls import Call, checked_entries, innermost
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.probes import Place, Probe, UnreadableError
+from umlaut_async.scalars import unwrapped
 from umlaut_async.switch import disabled
 
 _SHORTEST_INTERVAL = 0.001
@@ -143,8 +144,7 @@ class Metric:
 
 def _number(value: Any) -> float:
     """Return what a user's `read` gave as a plain number."""
-    if not isinstance(value, (int, float)) and callable(item := getattr(value, "item", None)):
-        value = item()
+    value = unwrapped(value)
     if not isinstance(value, (int, float)):
         raise UnreadableError(f"read() returned {_shortened(value)}, which is not a number")
     try:

@@ -129,6 +129,16 @@ class Nvml:
             raise UnreadableError(f"{what} could not be read: NVML gave no value")
         return value
 
+    def module(self) -> Any:
+        """Return `pynvml`, initialised, for other questions than those after a number; it is not to be shut down.
+
+        Raises:
+            UnavailableError: It can never be initialised here.
+            UnreadableError: It could not be initialised this time.
+        """
+        self._ensure_open()
+        return self._module
+
     def _ensure_open(self) -> int:
         """Initialise NVML unless it is; return the number of the session, which tells a loss known from a new one."""
         with self._lock:
@@ -254,6 +264,14 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
+_wanted = False
+
+
+def wanted() -> bool:
+    """Return whether this process has a GPU metric."""
+    return _wanted
+
+
 def shared() -> Nvml:
     """Return what all GPU metrics of this process share."""
     return _shared
@@ -267,6 +285,8 @@ def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared) -> Prob
         gpu: The index of the GPU among those that this process sees.
         nvml: Returns what to read it by.
     """
+    global _wanted
+    _wanted = True
     return Probe(("nvml", field.name, gpu), partial(_read, field, gpu, nvml), field.source, Place.THREAD)
 
 

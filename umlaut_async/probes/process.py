@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.probes.probe import Probe
+from umlaut_async.probes.probe import Probe, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,7 @@ def io_counters(proc: str = "/proc") -> Probe:
     """
     path = f"{proc}/self/io"
     if not os.path.exists(path):
-        return Probe(("io", proc), _psutil_io, "psutil", rate=_mib_per_second)
+        return Probe(("io", proc), psutil_io, "psutil", rate=_mib_per_second)
     return Probe(("io", proc), _io_reader(path), "proc-io", rate=_mib_per_second)
 
 
@@ -101,18 +100,20 @@ def _io_reader(path: str) -> Callable[[], IOCounters]:
     return read
 
 
-def _psutil_io() -> IOCounters:
+def psutil_io(pid: int | None = None) -> IOCounters:
+    """Return the I/O counters of a process, by default this one, as psutil has them.
+
+    Raises:
+        UnavailableError: The system has none.
+    """
     import psutil
 
-    if sys.platform == "darwin":
-        raise OSError("the system has no I/O counters for processes")
-    counters = psutil.Process().io_counters()
-    return IOCounters(
-        counters.read_bytes,
-        counters.write_bytes,
-        getattr(counters, "read_chars", 0),
-        getattr(counters, "write_chars", 0),
-    )
+    if not hasattr(psutil.Process, "io_counters"):
+        reason = "this system, as macOS, counts no I/O of processes"
+        raise UnavailableError(reason, "run it on Linux, Windows or a BSD to have it")
+    counters = psutil.Process(pid).io_counters()
+    characters = getattr(counters, "read_chars", 0), getattr(counters, "write_chars", 0)
+    return IOCounters(counters.read_bytes, counters.write_bytes, *characters)
 
 
 def _mib_per_second(earlier: IOCounters, later: IOCounters, elapsed: int) -> float:
@@ -134,5 +135,6 @@ class _KeptOpen:
         return self.descriptor
 
     def _forget(self) -> None:
-        if descriptor := self.__dict__.pop("descriptor", None):
+        descriptor = self.__dict__.pop("descriptor", None)
+        if descriptor is not None:  # It may be 0.
             os.close(descriptor)

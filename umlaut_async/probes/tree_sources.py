@@ -6,8 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from umlaut_async.probes.probe import UnavailableError
-from umlaut_async.probes.process import IOCounters
+from umlaut_async.probes.process import IOCounters, psutil_io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -195,17 +194,10 @@ class PsutilSource:
     def io(self, pid: int) -> IOCounters | None:
         import psutil
 
-        process = psutil.Process()
-        if not hasattr(process, "io_counters"):
-            raise UnavailableError(
-                "this system has no I/O counters for processes", "measure on Linux to have the I/O of a process tree"
-            )
         try:
-            counters = psutil.Process(pid).io_counters()
+            return psutil_io(pid)
         except psutil.Error:
             return None
-        characters = getattr(counters, "read_chars", 0), getattr(counters, "write_chars", 0)
-        return IOCounters(counters.read_bytes, counters.write_bytes, *characters)
 
 
 def _children_by_parent(root: int) -> dict[int, list[int]]:
