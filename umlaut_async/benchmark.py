@@ -13,13 +13,8 @@ from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.recorder import Recorder
 from umlaut_async.collector.settings import RunSettings
-from umlaut_async.errors import (
-    ArgumentError,
-    ClosedError,
-    ReadOnlyError,
-    StoreError,
-)
-from umlaut_async.records import Ending, ValueRecord
+from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
+from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
 from umlaut_async.sessions import Sessions
 from umlaut_async.store import values
 from umlaut_async.store.location import look, resolve
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
     from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
-
 
 _CLOSED = "this benchmark was closed; open() it again to begin a new run"
 
@@ -144,20 +138,7 @@ class Benchmark:
         Raises:
             StoreError: The database cannot be opened or written.
         """
-        if self.mode == "r":
-            return self
-        if self._inherited:
-            self._warn()
-            return self
-        recorder = self._recorders.get(self.uuid)
-        if self._closed or (recorder is not None and recorder.failed):
-            import uuid
-
-            if recorder is not None and not self._closed:
-                recorder.end(lambda _: None, Ending("error", "not opened"))
-            self.uuid = str(uuid.uuid4())
-            self._closed = self._warned = False
-        await wait_for_answer(self._begin(implied=False).flush)
+        await wait_for_answer(self.request_open)
         return self
 
     async def flush(self) -> None:
@@ -166,9 +147,7 @@ class Benchmark:
         Raises:
             StoreError: It could not be stored; what can be stored later is tried again.
         """
-        recorder = self._recorders.get(self.uuid)
-        if recorder is not None and not self._inherited:
-            await wait_for_answer(recorder.flush)
+        await wait_for_answer(self.request_flush)
 
     async def close(self) -> None:
         """Flush, and end the run; once is enough, more is harmless.
@@ -177,7 +156,7 @@ class Benchmark:
             StoreError: Something recorded could not be stored, and is lost.
         """
         try:
-            await self._end(Ending("ok", "closed"))
+            await wait_for_answer(self.request_end)
         finally:
             await self._sessions.close()
 
@@ -187,12 +166,12 @@ class Benchmark:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or (isinstance(error, SystemExit) and not error.code):
-            await self.close()
-            return
+        ending = ending_after(error)
         try:
-            await self._end(Ending("error", f"exception: {type(error).__name__}"))
+            await wait_for_answer(lambda answer: self.request_end(answer, ending))
         except StoreError as failure:
+            if ending == CLOSED:
+                raise
             _logger.error("the run could not be stored to its end: %s", failure)
         finally:
             await self._sessions.close()
@@ -301,14 +280,36 @@ class Benchmark:
             except Exception:
                 _logger.exception("a tracker could not record its last value, which is a defect of umlaut_async")
 
-    async def _end(self, ending: Ending) -> None:
+    def request_open(self, answer: Answer) -> None:
+        """Do what `open` does, and have the answer called instead of waiting for it."""
+        if self._inherited:
+            self._warn()
+        if self._inherited or self.mode == "r":
+            answer(None)
+            return
+        recorder = self._recorders.get(self.uuid)
+        if self._closed or (recorder is not None and recorder.failed):
+            import uuid
+
+            if recorder is not None and not self._closed:
+                recorder.end(lambda _: None, Ending("error", "not opened"))
+            self.uuid = str(uuid.uuid4())
+            self._closed = self._warned = False
+        self._begin(implied=False).flush(answer)
+
+    def request_flush(self, answer: Answer) -> None:
+        """Do what `flush` does, and have the answer called instead of waiting for it."""
         recorder = self._recorders.get(self.uuid)
         if recorder is None or self._inherited:
-            self._closed = True
-            return
+            answer(None)
+        else:
+            recorder.flush(answer)
 
-        def end(answer: Answer) -> None:
+    def request_end(self, answer: Answer, ending: Ending = CLOSED) -> None:
+        """Do what `close` does, and have the answer called instead of waiting for it."""
+        recorder = self._recorders.get(self.uuid)
+        if recorder is None or self._inherited:
+            answer(None)
+        else:
             recorder.end(answer, ending)
-            self._closed = True
-
-        await wait_for_answer(end)
+        self._closed = True

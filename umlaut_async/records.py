@@ -105,6 +105,17 @@ class Ending(NamedTuple):
     """What ended the process's part in it."""
 
 
+CLOSED = Ending("ok", "closed")
+"""How a run ends that is closed."""
+
+
+def ending_after(error: BaseException | None) -> Ending:
+    """Return how a run ends whose block is left by this exception, or by none."""
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return CLOSED
+    return Ending("error", f"exception: {type(error).__name__}")
+
+
 Answer: TypeAlias = "Callable[[StoreError | None], None]"
 """Takes the error, or None, once and in any thread; it must not wait."""
 

@@ -1,8 +1,10 @@
-"""Wait in an event loop for the answer of a collector, which runs in another thread."""
+"""Wait for the answer of a collector, which runs in another thread: in an event loop, or blocking a thread."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 from umlaut_async.errors import StoreError, StoreTimeoutError
@@ -44,8 +46,35 @@ async def wait_for_answer(request: Callable[[Answer], None]) -> None:
         # Where the loop was blocked for all that time, the answer waits for its turn.
         await asyncio.sleep(0)
     if not answered.done():
-        raise StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?")
-    error = answered.result()
+        raise _no_answer()
+    _raise(answered.result())
+
+
+def block_for_answer(request: Callable[[Answer], None]) -> None:
+    """Place a request, and return when its answer has come; the thread does nothing else meanwhile.
+
+    Raises:
+        StoreError: The answer is an error, or none came within the deadline.
+    """
+    answered = threading.Event()
+    answers: list[StoreError | None] = []
+
+    def answer(error: StoreError | None) -> None:
+        answers.append(error)
+        answered.set()
+
+    request(answer)
+    # Once the interpreter ends, its daemon threads stand still and answer nothing any more.
+    if not answered.wait(0 if sys.is_finalizing() else _DEADLINE):
+        raise _no_answer()
+    _raise(answers[0])
+
+
+def _no_answer() -> StoreTimeoutError:
+    return StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?")
+
+
+def _raise(error: StoreError | None) -> None:
     if error is not None:
         # One error may be the answer to many: each of them gets a traceback of its own.
         raise type(error)(str(error)) from error

@@ -139,10 +139,17 @@ class Recorder:
         self._ended.wait(answer)
         if not self._ended.begin():
             return
-        self._before_end()
-        self.link.recording = False
+        try:
+            self._before_end()
+            self.link.recording = False
+        finally:
+            # Also if Ctrl-C comes here: whoever ends the run after this waits for the same answer.
+            self.link.request(FlushRequest(self._answer_end, ending))
+
+    def _answer_end(self, error: StoreError | None) -> None:
+        # Not before: who waits may be interrupted, and then the end of the interpreter waits instead.
         _live.discard(self)
-        self.link.request(FlushRequest(self._ended.answer, ending))
+        self._ended.answer(error)
 
     def accounting(self) -> Accounting:
         """Return what became of the records."""

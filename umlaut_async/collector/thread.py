@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.threads import start_daemon
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
-    import threading
-
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 
 _logger = logging.getLogger("umlaut_async")
+
+_thread = threading.local()
+
+
+def collects_here() -> bool:
+    """Return whether a collector runs in this thread, so that it would wait for itself."""
+    return getattr(_thread, "collects", False)
 
 
 def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event) -> None:
@@ -33,6 +39,7 @@ def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.E
     """
 
     def work() -> None:
+        _thread.collects = True
         reason = StoreError("the run has ended")
         try:
             # Here, so that neither the import of the package nor the first call waits for it.
