@@ -6,13 +6,12 @@ import hashlib
 import os
 import platform
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from umlaut_async.collector.absent import AbsentError
+from umlaut_async.collector.git import git_state
 from umlaut_async.collector.launchers import launcher_variables
 from umlaut_async.probes import UnavailableError, UnreadableError, cgroup, nvml
 
@@ -29,10 +28,6 @@ PARTS = frozenset(
         "host", "os", "python", "cpu", "memory", "limits", "gpus", "argv", "directory", "git", "packages", "launcher",
     }
 )  # fmt: skip
-
-
-class AbsentError(Exception):
-    """A part of the environment is not there; the message says why."""
 
 
 def in_steps(argv: Sequence[str], directory: str) -> Iterator[dict[str, JSON]]:
@@ -86,7 +81,7 @@ def gather(
         "gpus": gpus or (lambda: _gpus(proc)),
         "argv": lambda: [*(sys.argv if argv is None else argv)],
         "directory": lambda: os.getcwd() if directory is None else directory,
-        "git": lambda: _git(directory, git_timeout),
+        "git": lambda: git_state(directory, git_timeout),
         "packages": _packages,
         "launcher": lambda: launcher_variables(os.environ if environ is None else environ),
     }
@@ -195,56 +190,6 @@ def _guarded(ask: Callable[..., Any], *arguments: Any) -> Any:
     except Exception:
         return None
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
-
-
-def _git(directory: str | None, timeout: float) -> JSON:
-    deadline = time.monotonic() + timeout
-
-    def ask(*arguments: str) -> str:
-        return _run_git(arguments, directory, deadline - time.monotonic())
-
-    commit = ask("rev-parse", "HEAD").strip()
-    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
-        raise AbsentError("git names no commit here")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no").strip())}
-
-
-def _run_git(arguments: Sequence[str], directory: str | None, timeout: float) -> str:
-    # It may not wait for a user, take a lock that the user's own git wants, or start a program of the repository.
-    settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
-    try:
-        process = subprocess.Popen(
-            ["git", "-c", "core.fsmonitor=false", *arguments],
-            cwd=directory,
-            env=os.environ | settings,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise AbsentError("git is not installed, or the working directory is gone") from None
-    try:
-        output, errors = process.communicate(timeout=max(0.0, timeout))
-    except subprocess.TimeoutExpired:
-        _end_group(process)
-        raise AbsentError("git gave no answer in time") from None
-    # Where SIGCHLD is ignored there is no exit status: then what git printed must do.
-    if process.returncode or (errors and not output):
-        raise AbsentError((errors.decode(errors="replace").strip() or "git failed").splitlines()[0])
-    return output.decode(errors="replace")
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it started, which would keep its pipes open."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def _packages() -> JSON:

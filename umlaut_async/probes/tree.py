@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from umlaut_async.probes import helpers
 from umlaut_async.probes.probe import Place, Probe
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.probes.tree_ledger import Entry, Key, Ledger
@@ -119,10 +120,17 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
     def reader(root: int) -> Callable[[], IOCounters]:
         source = source_for(proc)
         family = Family(root, source)
+
+        def measure(pid: int) -> IOCounters | None:
+            if pid != os.getpid() or proc != "/proc":
+                return source.io(pid)
+            counters, helped = helpers.beside(lambda: source.io(pid))
+            return counters and IOCounters(*(all_ - theirs for all_, theirs in zip(counters, helped.io, strict=True)))
+
         ledgers = [Ledger() for _ in IOCounters._fields]
 
         def read() -> IOCounters:
-            reading = family.read(source.io)
+            reading = family.read(measure)
             if not any(member.value is not None for member in reading.living):
                 raise PermissionError(f"the I/O counters of the process {root} cannot be read")
             return IOCounters(
@@ -190,11 +198,11 @@ def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) ->
 
 
 def _reaped_by_this_process() -> int:
-    """Return the CPU time of the children that were waited for in nanoseconds, in steps of a microsecond."""
+    """Return the CPU time of the user's children that were waited for in nanoseconds, in steps of a microsecond."""
     import resource
 
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return round((usage.ru_utime + usage.ru_stime) * 1e9)
+    usage, helped = helpers.beside(lambda: resource.getrusage(resource.RUSAGE_CHILDREN))
+    return max(0, round((usage.ru_utime + usage.ru_stime) * 1e9) - helped.cpu)
 
 
 def _percent(earlier: int, later: int, elapsed: int) -> float | None:

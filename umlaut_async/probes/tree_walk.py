@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from umlaut_async.probes import helpers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,9 +127,12 @@ class Family:
             listed = self._source.children(pid, parent.status.threads)
         except (OSError, ValueError):
             return ()
+        # Asked in this order, after the listing: a helper in the list is still being started or known by its pid.
+        if pid == os.getpid() and helpers.is_starting():
+            return ()
         found: list[Member[T]] = []
         for child in listed:
-            if child in self._known:
+            if child in self._known or helpers.is_excluded(child):
                 continue
             value = _measured(measure, child)
             try:

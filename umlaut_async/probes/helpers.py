@@ -1,0 +1,138 @@
+"""The processes that this package starts itself: what they use is not to be counted as the user's."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from umlaut_async.probes.probe import UnavailableError
+from umlaut_async.probes.process import IOCounters
+from umlaut_async.probes.tree_sources import source_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+NO_IO = IOCounters(0, 0, 0, 0)
+
+
+class Spent(NamedTuple):
+    """What the helpers that were waited for have used: the kernel credits this process with it."""
+
+    cpu: int = 0
+    """Nanoseconds."""
+    io: IOCounters = NO_IO
+
+
+class _State:
+    """What a forked child begins with anew: the helpers of its parent are not its own."""
+
+    def __init__(self) -> None:
+        self.changing = threading.Lock()
+        """Who only reads does without."""
+        self.excluded: set[int] = set()
+        self.starting = 0
+        self.spent: Spent | None = Spent()
+        """None while a helper is being waited for."""
+
+
+_state = _State()
+
+
+def _begin_anew() -> None:
+    global _state
+    _state = _State()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def exclude(pid: int) -> None:
+    """Leave a process and its descendants out of all process trees that this process reads.
+
+    Call it before a tree is read with the process in it: in the process itself, or in its parent within `starting`.
+
+    Args:
+        pid: The process; if it is a child of this one, it must be waited for by `reap`.
+    """
+    _state.excluded.add(pid)
+
+
+def is_excluded(pid: int) -> bool:
+    """Return whether a process is left out of process trees."""
+    return pid in _state.excluded
+
+
+def is_starting() -> bool:
+    """Return whether a new child of this process may be a helper whose pid is not known yet."""
+    return _state.starting > 0
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Start a helper inside this block and `exclude` it; new children of this process are not counted until its end."""
+    state = _state
+    with state.changing:
+        state.starting += 1
+    try:
+        yield
+    finally:
+        with state.changing:
+            state.starting -= 1
+
+
+def reap(pid: int) -> int | None:
+    """Wait for a helper if it has ended, and note what it used; return its status as `os.waitpid` does, else None.
+
+    Args:
+        pid: A child of this process that is excluded.
+
+    Raises:
+        ChildProcessError: It was waited for already, or needs no waiting for since SIGCHLD is ignored.
+    """
+    state = _state
+    try:
+        if hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            return None
+        io = _io_of(pid)  # Of a zombie these are the last numbers, which this process is not credited with yet.
+        with state.changing:
+            spent, state.spent = state.spent or Spent(), None
+            try:
+                waited, status, usage = os.wait4(pid, os.WNOHANG)
+                if not waited:
+                    return None
+                cpu = round((usage.ru_utime + usage.ru_stime) * 1e9)
+                spent = Spent(spent.cpu + cpu, IOCounters(*map(sum, zip(spent.io, io, strict=True))))
+            finally:
+                state.spent = spent
+    except ChildProcessError:
+        state.excluded.discard(pid)
+        raise
+    state.excluded.discard(pid)
+    return status
+
+
+def beside(read: Callable[[], T]) -> tuple[T, Spent]:
+    """Return what a function reads of this process, and what of it was used by helpers.
+
+    Args:
+        read: Reads what the kernel credits this process with.
+    """
+    while True:
+        before = _state.spent
+        value = read()
+        if before is not None and before is _state.spent:
+            return value, before
+        time.sleep(0)
+
+
+def _io_of(pid: int) -> IOCounters:
+    try:
+        return source_for("/proc").io(pid) or NO_IO
+    except (OSError, IndexError, UnavailableError):
+        return NO_IO
