@@ -28,13 +28,13 @@ async def through_the_writer(path: Path) -> float:
     run: dict[str, Any] = {"uuid": "", "description": "", "name": "", "tags": [], "started": 0, "status": "running"}
     run |= {"environment": {}, "collector": {}}
     process: dict[str, Any] = {"host": "", "pid": 1, "started": 0, "last_seen": 0}
-    writer = await open_writer(
+    writer, process_id = await open_writer(
         resolve(path), replacing=False, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
     )
     series = Series(
         Link(), number=1, measure_type="cpu", description="cpu", unit="%", probe=cpu_time(), interval=INTERVAL
     )
-    writer.add_series(series)
+    writer.add_series(process_id, series)
     seconds = 0.0
     for batch in range(BATCHES):
         for number in range(batch * BATCH, (batch + 1) * BATCH):

@@ -32,7 +32,7 @@ def fail(*_: object, **__: object) -> None:
     raise ZeroDivisionError("a defect")
 
 
-@pytest.mark.parametrize("broken", ["take", "_take_turn", "store"])
+@pytest.mark.parametrize("broken", ["take", "_take_turn", "prepare"])
 async def test_a_collector_that_fails_answers_whoever_waits(
     benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:

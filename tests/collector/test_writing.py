@@ -49,7 +49,7 @@ def refusals() -> list[Exception]:
 @pytest.fixture
 async def writer(database: Path, series: Series, refusals: list[Exception]) -> AsyncIterator[Writer]:
     """Yield a writer that knows the series."""
-    writer = await open_writer(
+    writer, process_id = await open_writer(
         resolve(database),
         replacing=False,
         run=RUN,
@@ -57,7 +57,7 @@ async def writer(database: Path, series: Series, refusals: list[Exception]) -> A
         ledger=Ledger(),
         refused=lambda count, error: refusals.append(error),
     )
-    writer.add_series(series)
+    writer.add_series(process_id, series)
     yield writer
     await writer.close()
 
@@ -150,7 +150,7 @@ async def test_a_series_says_what_it_has_become(writer: Writer, series: Series, 
     await writer.write(1, [], False)
     assert [row["provenance"] for row in rows("select provenance from series")] == ["measured"]
     series.provenance = "unavailable"
-    writer.add_series(series)
+    writer.add_series(1, series)
     await writer.write(1, [], False)
     assert [row["provenance"] for row in rows("select provenance from series")] == ["unavailable"]
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from umlaut_async.calls import Call
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.rows import Row
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.writer import Writer
 
@@ -61,7 +61,8 @@ class Collector:
         self._events: list[EventRecord] = []
         self._sampler = Sampler(self._events.append)
         self._attention = asyncio.Event()
-        self._intake: Intake | None = None
+        self._intakes: list[Intake] = []
+        """One for each process of the run, first the one that began it; none before the database is open."""
         self._writer: Writer | None = None
         self._failure: StoreError | None = None
         self._requests: list[FlushRequest] = []
@@ -100,9 +101,10 @@ class Collector:
         try:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
             opening = await in_thread(_import_opening)
-            self._writer, self._intake = await opening.open_run(
+            self._writer, intake = await opening.open_run(
                 self._settings, self._started, self._link, self._sampler, self._ledger, self._events
             )
+            self._intakes.append(intake)
         except Exception as error:
             self._failure = _as_store_error(error)
             if self._settings.implied:
@@ -137,18 +139,15 @@ class Collector:
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
         self._link.rearm()
-        # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
-        open_calls = self._link.open_calls.copy()
         await self._take()
         ending = next((request.ending for request in self._requests if request.ending), None)
         if ending is not None:
             self._link.recording = False
-            for call in self._link.open_calls.copy().values():
-                call.abandon()
-            await self._take()
+            for intake in self._intakes:
+                await intake.abandon(self._requests)
             if self._describing is not None:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
-        error = self._failure or await self._store(open_calls, bool(self._requests), ending)
+        error = self._failure or await self._store(bool(self._requests), ending)
         if self._requests:
             error = error or self._refusal()
         if ending is not None:
@@ -163,8 +162,9 @@ class Collector:
             self._requests.pop().answer(error)
 
     async def _take(self) -> None:
-        if self._intake is not None:
-            await self._intake.take(self._requests)
+        for intake in self._intakes:
+            await intake.take(self._requests)
+        if self._intakes:
             return
         for _ in range(len(self._link.records)):
             record = self._link.records.popleft()
@@ -174,13 +174,11 @@ class Collector:
                 self._ledger.take(1)
                 self._ledger.drop("no database", 1)
 
-    async def _store(self, open_calls: dict[int, Call], durable: bool, ending: Ending | None) -> StoreError | None:
+    async def _store(self, durable: bool, ending: Ending | None) -> StoreError | None:
         """Store what was taken, and the end of the run; return why it could not be."""
-        assert self._intake is not None
         assert self._writer is not None
         try:
-            await self._intake.settle(wait=durable)
-            await self._intake.store(open_calls, durable=durable)
+            await self._write(self._writer, durable)
             self._complained = False
             if ending is not None:
                 await self._writer.finish(since_epoch(now()), ending, self._described())
@@ -196,6 +194,25 @@ class Collector:
                 _logger.error("the records cannot be stored at present: %s", failure)
             return failure
         return None
+
+    async def _write(self, writer: Writer, durable: bool) -> None:
+        """Store what was taken, with the samples and with the calls that have not ended.
+
+        Raises:
+            StoreError: The database cannot be written; what is not stored waits for the next time.
+        """
+        running: list[Row] = []
+        for intake in self._intakes:
+            await intake.settle(wait=durable)
+            running += intake.prepare()
+        await writer.write(since_epoch(now()), running, durable)
+        for intake in self._intakes:
+            intake.stored()
+        if any(intake.has_events for intake in self._intakes):
+            # What the database refused just now is told of in it at once: there may be no next time.
+            for intake in self._intakes:
+                intake.add_events()
+            await writer.write(since_epoch(now()), [], durable)
 
     def _refusal(self) -> StoreError | None:
         """Return an error if records were dropped since a request was last answered."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.probes import Place
 from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from umlaut_async.calls import Call
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
-    from umlaut_async.collector.rows import Rows
+    from umlaut_async.collector.rows import Row, Rows
     from umlaut_async.collector.sampler import Sampler
     from umlaut_async.collector.series import Series
     from umlaut_async.collector.writer import Writer
@@ -47,7 +47,8 @@ class Intake:
     def __init__(
         self, link: Link, sampler: Sampler, rows: Rows, writer: Writer, ledger: Ledger, events: list[EventRecord]
     ) -> None:
-        self._link = link
+        self.link = link
+        self.process_id = rows.process_id
         self._sampler = sampler
         self._rows = rows
         self._writer = writer
@@ -56,6 +57,8 @@ class Intake:
         self._held: list[CallRecord] = []
         self._ended: set[int] = set()
         self._shown: set[int] = set()
+        self._running: dict[int, Row] = {}
+        self._open_calls: dict[int, Call] = {}
         self._defects = 0
         """Records that were dropped since this was last reported."""
 
@@ -65,7 +68,18 @@ class Intake:
         Args:
             requests: Gets the requests among them.
         """
-        waiting = len(self._link.records)
+        # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
+        self._open_calls = self.link.open_calls.copy()
+        await self._take_records(requests)
+
+    async def abandon(self, requests: list[FlushRequest]) -> None:
+        """End the calls that have not ended, and take their records."""
+        for call in self.link.open_calls.copy().values():
+            call.abandon()
+        await self._take_records(requests)
+
+    async def _take_records(self, requests: list[FlushRequest]) -> None:
+        waiting = len(self.link.records)
         while waiting > 0:
             turn = min(waiting, _TURN)
             self._take_turn(turn, requests)
@@ -74,7 +88,7 @@ class Intake:
 
     def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
         self._rows.forget_threads()
-        records = [self._link.records.popleft() for _ in range(turn)]
+        records = [self.link.records.popleft() for _ in range(turn)]
         # First of all: whatever happens here, they are answered.
         requests.extend(record for record in records if isinstance(record, FlushRequest))
         self._ledger.take(len([record for record in records if is_counted(record)]))
@@ -136,37 +150,34 @@ class Intake:
                     self._defect()
             return
 
-    async def store(self, open_calls: dict[int, Call], *, durable: bool) -> None:
-        """Store what was taken, with the samples and with the calls that have not ended.
-
-        Args:
-            open_calls: Those that had not ended before the records were last taken.
-            durable: Whether all of it must be on disk at the return.
-
-        Raises:
-            StoreError: The database cannot be written; what is not stored waits for the next time.
-        """
-        for series in list(self._link.series.values()):
-            self._writer.add_series(series)
+    def prepare(self) -> list[Row]:
+        """Hand the writer what is to be stored beside records, and return the spans of running calls."""
+        for series in list(self.link.series.values()):
+            self._writer.add_series(self.process_id, series)
             if series.missed:
                 self._events.append(_missed(series))
-        self._add_events()
+        self.add_events()
         self._rows.forget_threads()
         self._shown -= self._ended
-        running = {
+        self._running = {
             number: self._rows.running(call)
-            for number, call in open_calls.items()
+            for number, call in self._open_calls.items()
             if number not in self._shown and number not in self._ended
         }
         self._ended.clear()
-        await self._writer.write(since_epoch(now()), list(running.values()), durable)
-        self._shown |= running.keys()
-        if self._events:
-            # What the database refused just now is told of in it at once: there may be no next time.
-            self._add_events()
-            await self._writer.write(since_epoch(now()), [], durable)
+        return list(self._running.values())
 
-    def _add_events(self) -> None:
+    def stored(self) -> None:
+        """Take note that what was handed to the writer is stored."""
+        self._shown |= self._running.keys()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events have come up that the writer does not have."""
+        return bool(self._events)
+
+    def add_events(self) -> None:
+        """Hand the writer the events that have come up."""
         if self._defects:
             count, self._defects = self._defects, 0
             message = "records could not be made ready to be stored, which is a defect of umlaut_async"

@@ -42,7 +42,7 @@ async def open_run(
         message = f"the database refused {count} record(s): {error}"
         events.append(EventRecord(now(), "drop", message, {"reason": "refused", "count": count}))
 
-    writer = await open_writer(
+    writer, process_id = await open_writer(
         settings.location,
         replacing=settings.replacing,
         run={
@@ -60,7 +60,7 @@ async def open_run(
         ledger=ledger,
         refused=refused,
     )
-    rows = Rows(writer.process_id, link.series, sampler.faults, events.append)
+    rows = Rows(process_id, link.series, sampler.faults, events.append)
     return writer, Intake(link, sampler, rows, writer, ledger, events)
 
 

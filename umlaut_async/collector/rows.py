@@ -75,7 +75,7 @@ class Rows:
         report: Callable[[EventRecord], None],
     ) -> None:
         self._faults = faults
-        self._process_id = process_id
+        self.process_id = process_id
         self._series = series
         self._report = report
         self._stages: dict[int, _Stage] = {}
@@ -162,7 +162,7 @@ class Rows:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
                 text = None if data is None else _encode(data).decode()
-                identity = next(self._result_ids), self._process_id, span[0]
+                identity = next(self._result_ids), self.process_id, span[0]
                 results.append((*identity, *described, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
@@ -182,14 +182,14 @@ class Rows:
     def value(self, record: ValueRecord) -> Unit:
         """Return the result of a value that the user recorded."""
         recorded, measure_type, description, unit, method, value, data = record
-        head = (next(self._result_ids), self._process_id, None, method, measure_type, description, unit)
+        head = (next(self._result_ids), self.process_id, None, method, measure_type, description, unit)
         return None, (*head, value, data, None, "measured", self._epoch + recorded)
 
     def event(self, record: EventRecord) -> Row:
         """Return the row of an event."""
         # Not by msgspec, which takes no lone surrogates: users' words are in events.
         data = None if record.data is None else encode(record.data)
-        head = (next(self._event_ids), self._process_id, self._epoch + record.t)
+        head = (next(self._event_ids), self.process_id, self._epoch + record.t)
         return *head, record.kind, storable(record.message), data
 
     def _span(self, stage_number: int, number: int, parent: int | None, task: str | int, started: int) -> Row:
@@ -200,7 +200,7 @@ class Rows:
         elif not task.isascii():
             task = storable(task)
         above = None if parent is None else base + parent
-        return base + number, self._process_id, number, above, stage.name, stage.kind, task, self._epoch + started
+        return base + number, self.process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
     def _report_untracked(self, described: tuple[str, str, str, str]) -> None:
         if described in self._untracked:

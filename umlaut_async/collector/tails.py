@@ -30,6 +30,7 @@ class Tail:
     of the database, then those that are not stored.
     """
 
+    series_id: int
     series: Series
     packed: int = 0
     """How many samples of the log are in a block."""

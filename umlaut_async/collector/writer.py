@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, update
@@ -12,7 +13,7 @@ from umlaut_async.errors import StoreError
 from umlaut_async.store.engine import open_store, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.location import replace
-from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key
+from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,35 +48,64 @@ class _Rest(NamedTuple):
 
 
 class Writer:
-    """Stores the rows of one process of a run.
+    """Stores the rows of a run, of all its processes.
 
     Args:
         engine: The engine that writes the database.
         run_uuid: The key of the run.
-        process_id: The key of the process.
-        ledger: Where stored and dropped records are counted.
         refused: Told how often and why the database refused a record for good.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        run_uuid: str,
-        process_id: int,
-        ledger: Ledger,
-        refused: Callable[[int, Exception], None],
-    ) -> None:
-        self.process_id = process_id
+    def __init__(self, engine: AsyncEngine, run_uuid: str, refused: Callable[[int, Exception], None]) -> None:
         self._run_uuid = run_uuid
         self._engine = engine
-        self._ledger = ledger
         self._refused = refused
+        self._ledgers: dict[int, Ledger] = {}
+        """Where stored and dropped records are counted, by the key of the process."""
+        self._living: set[int] = set()
+        """The keys of the processes that have not ended."""
         self._units: list[Unit] = []
         self._tails: dict[int, Tail] = {}
         self._events: list[Row] = []
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
+
+    async def join(self, process: dict[str, Any], ledger: Ledger) -> int:
+        """Let a process take part in the run, and return its key.
+
+        Args:
+            process: The columns of the process, without its key.
+            ledger: Where stored and dropped records of it are counted.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        async with transaction(self._engine) as session:
+            process_id = await _add_process(session, self._run_uuid, process)
+        self.admit(process_id, ledger)
+        return process_id
+
+    def admit(self, process_id: int, ledger: Ledger) -> None:
+        """Take rows of a process that is in the database."""
+        self._ledgers[process_id] = ledger
+        self._living.add(process_id)
+
+    async def leave(self, process_id: int, ended: int, how: str) -> None:
+        """Write the end of a process that is not the end of the run.
+
+        Args:
+            process_id: The key of the process.
+            ended: The time, in nanoseconds since the epoch.
+            how: What ended it.
+
+        Raises:
+            StoreError: The end could not be written.
+        """
+        self._living.discard(process_id)
+        async with transaction(self._engine) as session:
+            row = update(Process).where(Process.id == process_id)
+            await session.execute(row.values(ended=ended, last_seen=ended, ending=how))
 
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
@@ -85,14 +115,15 @@ class Writer:
         """Take the row of an event."""
         self._events.append(event)
 
-    def add_series(self, series: SampledSeries) -> None:
+    def add_series(self, process_id: int, series: SampledSeries) -> None:
         """Take a series whose samples are to be stored, as soon as it is known how its numbers come about."""
-        if series.provenance is None or self._provenance.get(series.number) == series.provenance:
+        series_id = key(process_id, series.number)
+        if series.provenance is None or self._provenance.get(series_id) == series.provenance:
             return
-        self._provenance[series.number] = series.provenance
-        self._tails.setdefault(series.number, Tail(series))
+        self._provenance[series_id] = series.provenance
+        self._tails.setdefault(series_id, Tail(series_id, series))
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
-        self._new_series.append((key(self.process_id, series.number), self.process_id, *described))
+        self._new_series.append((series_id, process_id, *described))
 
     def describe(self, environment: dict[str, Any]) -> None:
         """Take what the environment of the run turned out to be."""
@@ -130,18 +161,26 @@ class Writer:
                 if len(units) > 1 or last:
                     size = max(1, len(units) // 2)
                     continue
-                self._ledger.drop("refused", 1)
+                self._ledgers[_process_of(units[0])].drop("refused", 1)
                 self._refused(1, error)
             else:
-                self._ledger.store(len(units))
+                self._count(units)
                 size = min(2 * size, _BATCH)
             del self._units[: len(units)]
             left -= len(units)
             if last:
                 return
 
+    def _count(self, units: Sequence[Unit]) -> None:
+        if len(self._ledgers) == 1:
+            (ledger,) = self._ledgers.values()
+            ledger.store(len(units))
+            return
+        for process_id, count in Counter(map(_process_of, units)).items():
+            self._ledgers[process_id].store(count)
+
     async def finish(self, ended: int, ending: Ending, collector: dict[str, object]) -> None:
-        """Write the end of the process and of the run.
+        """Write the end of the run, and of the processes that have not ended.
 
         Args:
             ended: The time, in nanoseconds since the epoch.
@@ -151,7 +190,7 @@ class Writer:
         Raises:
             StoreError: The end could not be written.
         """
-        process = update(Process).where(Process.id == self.process_id)
+        process = update(Process).where(Process.id.in_(self._living))
         run = update(Run).where(Run.uuid == self._run_uuid)
         async with transaction(self._engine, durable=True) as session:
             await session.execute(process.values(ended=ended, last_seen=ended, ending=ending.how))
@@ -169,7 +208,8 @@ class Writer:
         spans = [unit[0] for unit in units if unit[0] is not None]
         results = [row for _, *rows in units for row in rows]
         # Every transaction that must be on disk has to write something, and the heartbeat always does.
-        heartbeat = f"UPDATE process SET last_seen = {seen:d} WHERE id = {self.process_id:d}"
+        living = ", ".join(map(str, self._living))
+        heartbeat = f"UPDATE process SET last_seen = {seen:d} WHERE id IN ({living})"
         try:
             async with transaction(self._engine, durable=durable, first=heartbeat) as session:
                 connection = await session.connection()
@@ -201,7 +241,7 @@ class Writer:
         await _SERIES.run(connection, rest.series)
         rows: list[Row] = []
         for write in rest.tails:
-            series_id = key(self.process_id, write.tail.series.number)
+            series_id = write.tail.series_id
             if write.clear:
                 await session.execute(delete(Sample).where(Sample.series_id == series_id))
             await _CHUNKS.run(connection, [(series_id, *block) for block in write.blocks])
@@ -223,15 +263,15 @@ async def open_writer(
     process: dict[str, Any],
     ledger: Ledger,
     refused: Callable[[int, Exception], None],
-) -> Writer:
-    """Open the database and begin a run in it.
+) -> tuple[Writer, int]:
+    """Open the database and begin a run in it; return what writes it, and the key of its first process.
 
     Args:
         location: The database.
         replacing: Whether a file that is there is replaced.
         run: The columns of the run.
-        process: The columns of the process, without its key.
-        ledger: Where stored and dropped records are counted.
+        process: The columns of its first process, without the key.
+        ledger: Where stored and dropped records of this process are counted.
         refused: Told how often and why the database refused a record for good.
 
     Raises:
@@ -246,14 +286,27 @@ async def open_writer(
                 raise StoreError(f"run {run['uuid']} is in {location.given} already; leave out run_uuid for a new one")
             session.add(Run(**run))
             await session.flush()
-            member = Process(run_uuid=run["uuid"], **process)
-            session.add(member)
-            await session.flush()
-            process_id = member.id
+            process_id = await _add_process(session, run["uuid"], process)
     except BaseException:
         await engine.dispose()
         raise
-    return Writer(engine, run["uuid"], process_id, ledger, refused)
+    writer = Writer(engine, run["uuid"], refused)
+    writer.admit(process_id, ledger)
+    return writer, process_id
+
+
+async def _add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
+    member = Process(run_uuid=run_uuid, **process)
+    session.add(member)
+    await session.flush()
+    return member.id
+
+
+def _process_of(unit: Unit) -> int:
+    """Return the key of the process that a unit belongs to; its last row, whatever it is, begins with a key."""
+    row = unit[-1]
+    assert row is not None
+    return process_of(row[0])
 
 
 def _is_unavailable(error: Exception) -> bool:

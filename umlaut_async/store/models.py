@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 from umlaut_async.store import values
 
-__all__ = ["Base", "Chunk", "Event", "Process", "Result", "Run", "Sample", "Series", "Span", "key"]
+__all__ = ["Base", "Chunk", "Event", "Process", "Result", "Run", "Sample", "Series", "Span", "key", "process_of"]
 
 # Only a column whose type is INTEGER to the letter is SQLite's own row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -23,6 +23,11 @@ def key(process_id: int, number: int) -> int:
     Keys come from counters, so that no insert waits for another; those of one process lie side by side.
     """
     return process_id << _PROCESS_SHIFT | number
+
+
+def process_of(row: int) -> int:
+    """Return the key of the process to which the row with this primary key belongs."""
+    return row >> _PROCESS_SHIFT
 
 
 class Json(TypeDecorator[Any]):
