@@ -22,7 +22,7 @@ def gpu_moment() -> Probe:
     A reading is an event, or in its place the error that says why there is none: a reading is taken on the measured
     path, where an exception would cost more and reach nobody.
     """
-    return Probe("cuda-event", _record, "cuda-event", Place.CALLER, pending=is_pending)
+    return Probe("cuda-event", _record, "cuda-event", Place.CALLER, pending=is_pending, settle=seconds_between)
 
 
 def _record() -> Any:

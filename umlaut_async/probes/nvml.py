@@ -96,7 +96,7 @@ class Nvml:
         self._now = now
         self._lock = threading.Lock()
         self._module: Any = None
-        self._devices: dict[int, Any] = {}
+        self._devices: dict[tuple[int, str | None], Any] = {}
         self._open = False
         self._session = 0
         self._worked = False
@@ -104,25 +104,28 @@ class Nvml:
         self._next_try = 0.0
         self._fault: UnavailableError | UnreadableError = UnreadableError("NVML was not initialised")
 
-    def read(self, field: Field, gpu: int) -> float:
+    def read(self, field: Field, gpu: int, visible: str | None = None) -> float:
         """Read a number of a GPU.
 
         Args:
             field: What to read.
-            gpu: The index of the GPU among those that this process sees.
+            gpu: The index of the GPU among those that the process sees.
+            visible: What `CUDA_VISIBLE_DEVICES` is in it; by default what it is here.
 
         Raises:
             UnavailableError: It can never be read here.
             UnreadableError: It could not be read this time.
         """
         what = f"the {field.name} of GPU {gpu}"
+        if visible is None:
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         session = self._ensure_open()
         try:
-            value = field.read(self._module, self._device(gpu))
+            value = field.read(self._module, self._device(gpu, visible))
         except (UnavailableError, UnreadableError):
             raise
         except Exception as error:
-            raise self._failed(error, session, gpu, what) from None
+            raise self._failed(error, session, (gpu, visible), what) from None
         self._worked = True
         self._failures = 0
         if value is None:
@@ -157,20 +160,22 @@ class Nvml:
                 self._open = True
             return self._session
 
-    def _device(self, gpu: int) -> Any:
+    def _device(self, gpu: int, visible: str | None) -> Any:
         with self._lock:
-            if gpu not in self._devices:
-                self._devices[gpu] = _find(self._module, gpu)
-            return self._devices[gpu]
+            if (gpu, visible) not in self._devices:
+                self._devices[gpu, visible] = _find(self._module, gpu, visible)
+            return self._devices[gpu, visible]
 
-    def _failed(self, error: Exception, session: int, gpu: int, what: str) -> UnavailableError | UnreadableError:
+    def _failed(
+        self, error: Exception, session: int, device: tuple[int, str | None], what: str
+    ) -> UnavailableError | UnreadableError:
         code = code_of(error)
         fault = explained(error, what, worked=self._worked)
         with self._lock:
             if session != self._session:
                 return fault  # It was lost, and that was seen to, while this call was on its way.
             if code in STALE_DEVICE:
-                self._devices.pop(gpu, None)
+                self._devices.pop(device, None)
             elif code in LOST_SESSION:
                 if code != UNINITIALIZED:
                     with contextlib.suppress(Exception):
@@ -197,9 +202,8 @@ def _pynvml() -> Any:
         raise UnavailableError(reason, "`pip install nvidia-ml-py`") from None
 
 
-def _find(nvml: Any, gpu: int) -> Any:
-    """Return the handle of the GPU that has this index in this process."""
-    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+def _find(nvml: Any, gpu: int, variable: str | None) -> Any:
+    """Return the handle of the GPU that has this index in a process with this value of `CUDA_VISIBLE_DEVICES`."""
     count = nvml.nvmlDeviceGetCount()
     if variable is None:
         if gpu < count:
@@ -277,18 +281,21 @@ def shared() -> Nvml:
     return _shared
 
 
-def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared) -> Probe:
+def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared, visible: str | None = None) -> Probe:
     """Return the probe of a number of a GPU.
 
     Args:
         field: What to read.
-        gpu: The index of the GPU among those that this process sees.
+        gpu: The index of the GPU among those that the process sees.
         nvml: Returns what to read it by.
+        visible: What `CUDA_VISIBLE_DEVICES` is in the process; by default what it is in this one.
     """
     global _wanted
     _wanted = True
-    return Probe(("nvml", field.name, gpu), partial(_read, field, gpu, nvml), field.source, Place.THREAD)
+    read = partial(_read, field, gpu, nvml, visible)
+    outside = ("nvml", field.name, gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return Probe(("nvml", field.name, gpu, visible), read, field.source, Place.THREAD, outside=outside)
 
 
-def _read(field: Field, gpu: int, nvml: Callable[[], Nvml]) -> float:
-    return nvml().read(field, gpu)
+def _read(field: Field, gpu: int, nvml: Callable[[], Nvml], visible: str | None) -> float:
+    return nvml().read(field, gpu, visible)

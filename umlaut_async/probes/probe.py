@@ -70,3 +70,9 @@ class Probe(NamedTuple):
     """Tells of a reading at the last edge whether what it stands for is still to come."""
     close: Callable[[], None] | None = None
     """Called when nothing reads the probe any more."""
+    outside: tuple[Any, ...] | None = None
+    """How another process reads the same of this one, see `umlaut_async.probes.outside`; None where it cannot."""
+    settle: Callable[[Any, Any], Reading] | None = None
+    """Makes of two edge readings, that only this process understands, one that every process does."""
+    restore: Callable[[Any], Reading] | None = None
+    """Makes a reading again of what is left of it after a journey between processes."""

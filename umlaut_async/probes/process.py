@@ -34,10 +34,11 @@ def cpu_time() -> Probe:
     Its rate is a percentage of one core. The source is the process CPU clock, which steps by nanoseconds; psutil's
     CPU times step by 10 ms.
     """
-    return Probe("cpu", time.process_time_ns, "process_time", rate=_percent)
+    return Probe("cpu", time.process_time_ns, "process_time", rate=percent, outside=("cpu",))
 
 
-def _percent(earlier: int, later: int, elapsed: int) -> float:
+def percent(earlier: int, later: int, elapsed: int) -> float:
+    """Return the share of one core, in percent, that CPU times in nanoseconds come to."""
     return 100 * (later - earlier) / elapsed
 
 
@@ -52,11 +53,12 @@ def resident_memory(proc: str = "/proc") -> Probe:
     path = f"{proc}/self/statm"
     if not os.path.exists(path):
         return Probe(("memory", proc), _psutil_memory, "psutil")
-    return Probe(("memory", proc), _statm_reader(path), "statm")
+    return Probe(("memory", proc), resident_of(path), "statm", outside=("memory",))
 
 
 @cache
-def _statm_reader(path: str) -> Callable[[], float]:
+def resident_of(path: str) -> Callable[[], float]:
+    """Return what reads the resident memory of a process in MiB from its `statm`, kept open."""
     file = _KeptOpen(path)
     page = os.sysconf("SC_PAGE_SIZE") / MIB
     pread = os.pread
@@ -83,12 +85,13 @@ def io_counters(proc: str = "/proc") -> Probe:
     """
     path = f"{proc}/self/io"
     if not os.path.exists(path):
-        return Probe(("io", proc), psutil_io, "psutil", rate=_mib_per_second)
-    return Probe(("io", proc), _io_reader(path), "proc-io", rate=_mib_per_second)
+        return Probe(("io", proc), psutil_io, "psutil", rate=mib_per_second)
+    return Probe(("io", proc), io_of(path), "proc-io", rate=mib_per_second, outside=("io",))
 
 
 @cache
-def _io_reader(path: str) -> Callable[[], IOCounters]:
+def io_of(path: str) -> Callable[[], IOCounters]:
+    """Return what reads the counters of a process from its `io`, kept open."""
     file = _KeptOpen(path)
     pread = os.pread
 
@@ -116,7 +119,8 @@ def psutil_io(pid: int | None = None) -> IOCounters:
     return IOCounters(counters.read_bytes, counters.write_bytes, *characters)
 
 
-def _mib_per_second(earlier: IOCounters, later: IOCounters, elapsed: int) -> float:
+def mib_per_second(earlier: IOCounters, later: IOCounters, elapsed: int) -> float:
+    """Return the rate in MiB/s at which bytes were read and written between two readings."""
     moved = later.read - earlier.read + later.written - earlier.written
     return moved / MIB * 1e9 / elapsed
 

@@ -40,7 +40,16 @@ def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) ->
     Args:
         rate: What makes samples of two readings.
     """
-    return Probe("rapl", _read, "rapl", Place.THREAD, rate, keep_awake=_keep_awake, close=_close)
+    return Probe(
+        "rapl",
+        _read,
+        "rapl",
+        Place.THREAD,
+        rate,
+        keep_awake=_keep_awake,
+        close=_close,
+        outside=("rapl", rate is not None),
+    )
 
 
 def watts(earlier: Energy, later: Energy, elapsed: int) -> float | None:

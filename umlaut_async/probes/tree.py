@@ -65,7 +65,14 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
 
         return read
 
-    return Probe(("tree-cpu", pid, proc), _in_each_process(pid, reader), SOURCE, Place.THREAD, rate=_percent)
+    return Probe(
+        ("tree-cpu", pid, proc),
+        _in_each_process(pid, reader),
+        SOURCE,
+        Place.THREAD,
+        rate=_percent,
+        outside=_outside("tree-cpu", pid),
+    )
 
 
 def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
@@ -103,6 +110,7 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         provenance="measured" if has_shares else "estimated",
+        outside=_outside("tree-memory", pid),
     )
 
 
@@ -139,7 +147,14 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
 
         return read
 
-    return Probe(("tree-io", pid, proc), _in_each_process(pid, reader), SOURCE, Place.THREAD, rate=_mib_per_second)
+    return Probe(
+        ("tree-io", pid, proc),
+        _in_each_process(pid, reader),
+        SOURCE,
+        Place.THREAD,
+        rate=_mib_per_second,
+        outside=_outside("tree-io", pid),
+    )
 
 
 def _io_entries(reading: Reading[IOCounters], index: int) -> list[Entry]:
@@ -195,6 +210,10 @@ def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) ->
         return made[root]()
 
     return read
+
+
+def _outside(name: str, pid: int | None) -> tuple[str] | None:
+    return (name,) if pid is None else None
 
 
 def _reaped_by_this_process() -> int:
