@@ -64,7 +64,7 @@ def test_a_negative_id_is_refused(metric: Any) -> None:
 def test_any_whole_number_is_an_id(metric: Any) -> None:
     assert [metric("g", 0.5, index).id for index in (0, 3, np.int64(2))] == [0, 3, 2]
     assert metric("g").id == 0
-    assert metric("g", id=3).probe().key == ("nvml", metric.field.name, 3)
+    assert metric("g", id=3).probe().key == ("nvml", metric.field.name, 3, None)
     assert metric("g").interval == 1
 
 
