@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 from umlaut_async.probes import helpers
 from umlaut_async.probes.probe import Place, Probe
 from umlaut_async.probes.process import MIB, IOCounters
-from umlaut_async.probes.tree_ledger import Entry, Key, Ledger
+from umlaut_async.probes.tree_ledger import Entry, Ledger
+from umlaut_async.probes.tree_memory import TreeMemory
 from umlaut_async.probes.tree_sources import source_for
 from umlaut_async.probes.tree_walk import Family
 
@@ -23,10 +23,6 @@ T = TypeVar("T")
 SOURCE = "process-tree"
 
 _STEP_OF_OWN_CHILDREN = 2_000
-_PAUSE = 400
-_PAUSE_AFTER_CHANGE = 50
-"""Proportional memory is read again only after this many times the CPU time that it took, since the kernel walks every
-page table for it: at most 0.25 % of a core, or 2 % while processes come and go."""
 
 
 def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
@@ -79,9 +75,9 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
     """Return the probe of the resident memory of a process and its descendants in MiB.
 
     Pages that several processes share are counted once, in proportion (PSS). That is dear, so between two such
-    readings the growth of each process's RSS is added to its last PSS, and a process that has just begun counts from
-    the next. Where a process may not be read so, its RSS counts; where the kernel has no PSS at all, the provenance
-    is "estimated", since shared pages count as often as they are mapped.
+    readings the growth of each process's RSS is added to its last PSS, and a process that was forked counts with its
+    growth alone until the next. Where a process may not be read so, its RSS counts; where the kernel has no PSS at
+    all, the provenance is "estimated", since shared pages count as often as they are mapped.
 
     Args:
         pid: The root; None is this process, in a forked child the child.
@@ -90,18 +86,8 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
 
     def reader(root: int) -> Callable[[], float]:
         source = source_for(proc)
-        family = Family(root, source)
-        proportional = _Proportional(family, source.proportional) if has_shares else None
-
-        def read() -> float:
-            reading = family.read(source.resident)
-            resident = {member.key: member.value for member in reading.living if member.value is not None}
-            if not resident:
-                raise ProcessLookupError(f"the memory of the process {root} cannot be read")
-            total = sum(resident.values()) if proportional is None else proportional.total(resident)
-            return total / MIB
-
-        return read
+        memory = TreeMemory(Family(root, source), source, has_shares)
+        return lambda: memory.total() / MIB
 
     has_shares = os.path.exists(f"{proc}/self/smaps_rollup")
     return Probe(
@@ -160,42 +146,6 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
 def _io_entries(reading: Reading[IOCounters], index: int) -> list[Entry]:
     # The kernel adds the I/O of reaped children to the parent's own counters.
     return [Entry(key, parent, 0, value[index], 0) for key, parent, value, _ in reading.living if value is not None]
-
-
-class _Proportional:
-    """The proportional memory of a tree, read as often as its cost allows and estimated from RSS in between."""
-
-    def __init__(self, family: Family, proportional: Callable[[int], int | None]) -> None:
-        self._family = family
-        self._proportional = proportional
-        self._offsets: dict[Key, int] = {}
-        """What to add to the RSS of a process."""
-        self._at = self._cost = 0
-
-    def total(self, resident: dict[Key, int]) -> int:
-        """Return the bytes of the tree.
-
-        Args:
-            resident: The RSS of each living process.
-        """
-        changed = resident.keys() != self._offsets.keys()
-        if time.perf_counter_ns() >= self._at + self._cost * (_PAUSE_AFTER_CHANGE if changed else _PAUSE):
-            self._read(resident)
-        offsets = self._offsets
-        return sum(max(0, rss + offsets[key]) for key, rss in resident.items() if key in offsets)
-
-    def _read(self, resident: dict[Key, int]) -> None:
-        began = time.thread_time_ns()
-        self._offsets = {key: self._of(key, rss) - rss for key, rss in resident.items()}
-        self._cost = time.thread_time_ns() - began
-        self._at = time.perf_counter_ns()
-
-    def _of(self, key: Key, rss: int) -> int:
-        try:
-            share = self._proportional(key[0])
-        except (OSError, ValueError):
-            return rss
-        return rss if share is None or not self._family.is_same(key) else share
 
 
 def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) -> Callable[[], T]:

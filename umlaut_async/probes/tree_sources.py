@@ -6,12 +6,14 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from umlaut_async.probes.kcmp import share_memory
 from umlaut_async.probes.process import IOCounters, psutil_io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _PROCESS_CPU_CLOCK = 2
+_FORKED_AND_NOT_EXECUTED = 0x40
 
 
 class Status(NamedTuple):
@@ -25,6 +27,17 @@ class Status(NamedTuple):
     """Its CPU time in nanoseconds."""
     reaped: int
     """The CPU time in nanoseconds of the children that it waited for."""
+    forked: bool = False
+    """Whether it has not executed a program since it was forked."""
+
+
+class Share(NamedTuple):
+    """The part of a process in the memory of all, in bytes."""
+
+    proportional: int
+    """Its resident memory with a part of each shared page (PSS)."""
+    private: int
+    """What nobody shares with it."""
 
 
 class Source(Protocol):
@@ -53,8 +66,12 @@ class Source(Protocol):
         """Return the resident memory (RSS) in bytes."""
         ...
 
-    def proportional(self, pid: int) -> int | None:
-        """Return the resident memory with a part of each shared page (PSS) in bytes."""
+    def share(self, pid: int) -> Share | None:
+        """Return the part in shared pages, which takes the kernel long."""
+        ...
+
+    def share_memory(self, pid: int, other: int) -> bool | None:
+        """Return whether two processes have one address space; None if that cannot be known."""
         ...
 
     def io(self, pid: int) -> IOCounters | None:
@@ -85,7 +102,7 @@ class ProcSource:
         self._proc = proc
         self._page = os.sysconf("SC_PAGE_SIZE")
         self._tick = 10**9 // os.sysconf("SC_CLK_TCK")
-        self._has_clocks = proc == "/proc"
+        self._is_of_this_system = proc == "/proc"
         self.step = 2 * self._tick  # User and system time are rounded down separately.
 
     def status(self, pid: int) -> Status | None:
@@ -104,6 +121,7 @@ class ProcSource:
             threads=int(fields[17]),
             own=(int(fields[11]) + int(fields[12])) * tick,
             reaped=(int(fields[13]) + int(fields[14])) * tick,
+            forked=bool(int(fields[6]) & _FORKED_AND_NOT_EXECUTED),
         )
 
     def begin_listing(self, root: int) -> None:
@@ -122,15 +140,21 @@ class ProcSource:
         return found
 
     def cpu_clock(self, pid: int) -> int | None:
-        return time.clock_gettime_ns(~pid << 3 | _PROCESS_CPU_CLOCK) if self._has_clocks else None
+        return time.clock_gettime_ns(~pid << 3 | _PROCESS_CPU_CLOCK) if self._is_of_this_system else None
 
     def resident(self, pid: int) -> int | None:
         return int(_contents(f"{self._proc}/{pid}/statm").split(None, 2)[1]) * self._page
 
-    def proportional(self, pid: int) -> int | None:
+    def share(self, pid: int) -> Share | None:
         text = _contents(f"{self._proc}/{pid}/smaps_rollup")
-        at = text.index(b"\nPss:") + 5
-        return int(text[at : text.index(b"kB", at)]) * 1024
+        proportional, clean, dirty = (
+            int(text[(at := text.index(name) + len(name)) : text.index(b"kB", at)]) * 1024
+            for name in (b"\nPss:", b"\nPrivate_Clean:", b"\nPrivate_Dirty:")
+        )
+        return Share(proportional, clean + dirty)
+
+    def share_memory(self, pid: int, other: int) -> bool | None:
+        return share_memory(pid, other) if self._is_of_this_system else None
 
     def io(self, pid: int) -> IOCounters | None:
         fields = _contents(f"{self._proc}/{pid}/io").split()
@@ -188,8 +212,11 @@ class PsutilSource:
         except psutil.Error:
             return None
 
-    def proportional(self, pid: int) -> int | None:
+    def share(self, pid: int) -> Share | None:
         return None
+
+    def share_memory(self, pid: int, other: int) -> bool | None:
+        return False
 
     def io(self, pid: int) -> IOCounters | None:
         import psutil

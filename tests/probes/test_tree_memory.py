@@ -1,0 +1,201 @@
+"""The memory of a tree whose processes come and go between two readings of their shares."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.probes.test_tree import end_children, release_children, running
+from umlaut_async.probes import kcmp, tree_memory
+from umlaut_async.probes.tree import tree_memory as probe_of_memory
+from umlaut_async.probes.tree_sources import ProcSource
+from umlaut_async.probes.tree_walk import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/proc/self/smaps_rollup"), reason="needs the proportional memory of Linux"
+)
+
+FORK = "block = bytearray(b'x') * (150 * 2**20)\n"
+
+
+@pytest.fixture
+def shares_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be no second reading of all shares, however long the test takes."""
+    monkeypatch.setattr(tree_memory, "_PAUSE", 10**9)
+    monkeypatch.setattr(tree_memory, "_PAUSE_AFTER_CHANGE", 10**9)
+
+
+@pytest.fixture
+def lone_shares_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be no second reading of all shares, but readings of one."""
+    read_all = tree_memory.Shares._read_all
+
+    def read_once(self: tree_memory.Shares, resident: dict[tree_memory.Life, int]) -> None:
+        read_all(self, resident)
+        self._next = time.perf_counter_ns() + 10**12
+
+    monkeypatch.setattr(tree_memory.Shares, "_read_all", read_once)
+
+
+def until(read: Callable[[], float], enough: Callable[[float], bool]) -> float:
+    """Read until it is enough, or for a long time."""
+    deadline = time.monotonic() + 10
+    while not enough(total := read()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return total
+
+
+@pytest.mark.parametrize("kernel_tells", [True, False])
+def test_a_child_that_still_has_the_memory_of_its_parent_is_not_counted(
+    kernel_tells: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kcmp, "_NUMBERS", kcmp._NUMBERS if kernel_tells else {})
+    kcmp._system_call.cache_clear()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # The child of posix_spawn waits for a writer before it executes its program, and its parent with it.
+    text = """
+block = bytearray(b"x") * (150 * 2**20)
+say("small")
+os.posix_spawn("/bin/sleep", ["sleep", "60"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 5, sys.argv[1], os.O_RDONLY, 0)])
+say("spawned"); hear()
+"""
+    with running(text, fifo) as script:
+        writer = None
+        try:
+            assert script.hear() == "small"
+            assert (
+                until(lambda: len(Family(script.pid, ProcSource("/proc")).read(os.getpgid).living), lambda n: n == 2)
+                == 2
+            )
+            [child] = ProcSource("/proc").children(script.pid, 1)
+            assert kcmp.share_memory(child, script.pid) is (True if kernel_tells else None)
+            read = probe_of_memory(script.pid).read
+            assert 150 < read() < 200
+            if kernel_tells:
+                for _ in range(3):
+                    assert 150 < read() < 200
+            writer = os.open(fifo, os.O_RDWR)
+            assert script.hear() == "spawned"
+            for _ in range(3):
+                assert 150 < until(read, lambda total: total < 200) < 200
+        finally:
+            if writer is None:
+                writer = os.open(fifo, os.O_RDWR)
+            os.close(writer)
+            end_children(script.pid)
+            kcmp._system_call.cache_clear()
+
+
+def test_an_address_space_is_told_from_another_one() -> None:
+    assert kcmp.share_memory(os.getpid(), os.getpid()) in (True, None)
+    assert kcmp.share_memory(os.getpid(), os.getppid()) in (False, None)
+    assert kcmp.share_memory(os.getpid(), 2**22 + 1) is None
+
+
+@pytest.mark.usefixtures("shares_are_read_once")
+def test_shared_memory_stays_with_the_parent_when_a_forked_child_ends() -> None:
+    text = FORK + "child(stay); say('forked'); hear(); wait_for_all(); say('alone'); hear()"
+    with running(text) as script:
+        assert script.hear() == "forked"
+        read = probe_of_memory(script.pid).read
+        assert 150 < read() < 180
+        release_children(script.pid)
+        script.tell("wait")
+        assert script.hear().startswith("used")
+        assert script.hear() == "alone"
+        for _ in range(3):
+            assert 150 < read() < 180
+
+
+@pytest.mark.usefixtures("shares_are_read_once")
+def test_shared_memory_goes_with_the_last_that_had_it() -> None:
+    text = FORK + "child(stay); child(stay); block = None; say('forked'); hear(); wait_for_all(); say('alone'); hear()"
+    with running(text) as script:
+        assert script.hear() == "forked"
+        read = probe_of_memory(script.pid).read
+        assert 150 < read() < 200
+        release_children(script.pid)
+        script.tell("wait")
+        assert [script.hear()[:4] for _ in range(3)] == ["used", "used", "alon"]
+        assert read() < 40
+
+
+@pytest.mark.usefixtures("shares_are_read_once")
+def test_shared_memory_stays_with_the_parent_when_a_forked_child_executes_a_program() -> None:
+    text = FORK + "child(lambda: (stay(), os.execv('/bin/sleep', ['sleep', '60']))); say('forked'); hear()"
+    with running(text) as script:
+        try:
+            assert script.hear() == "forked"
+            read = probe_of_memory(script.pid).read
+            assert 150 < read() < 180
+            [child] = ProcSource("/proc").children(script.pid, 1)
+            release_children(script.pid)
+            is_forked = lambda: (status := ProcSource("/proc").status(child)) is not None and status.forked  # noqa: E731
+            assert until(is_forked, lambda forked: not forked) is False
+            for _ in range(3):
+                assert 150 < read() < 180
+        finally:
+            end_children(script.pid)
+
+
+@pytest.mark.usefixtures("lone_shares_are_read_too")
+def test_a_new_process_counts_before_all_shares_are_read_again() -> None:
+    text = """
+import subprocess
+program = "block = bytearray(b'x') * (150 * 2**20); print(flush=True); input()"
+say("small"); hear()
+process = subprocess.Popen([sys.executable, "-SEc", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+process.stdout.readline()
+say("grown"); hear()
+process.communicate()
+say("ended"); hear()
+"""
+    with running(text) as script:
+        assert script.hear() == "small"
+        read = probe_of_memory(script.pid).read
+        small = read()
+        assert small < 40
+        script.tell("start")
+        assert script.hear() == "grown"
+        assert 140 < until(read, lambda total: total > small + 140) - small < 190
+        script.tell("end")
+        assert script.hear() == "ended"
+        assert read() < small + 20
+
+
+@pytest.mark.usefixtures("shares_are_read_once")
+def test_a_forked_process_counts_with_what_it_grows_until_all_shares_are_read_again() -> None:
+    text = (
+        FORK
+        + """
+def grow():
+    stay()
+    more = bytearray(b"x") * (60 * 2**20)
+    say("grown"); stay()
+say("small"); hear()
+child(grow)
+say("forked"); hear()
+"""
+    )
+    with running(text) as script:
+        try:
+            assert script.hear() == "small"
+            read = probe_of_memory(script.pid).read
+            small = read()
+            script.tell("fork")
+            assert script.hear() == "forked"
+            time.sleep(0.2)
+            assert abs(read() - small) < 20
+            release_children(script.pid)
+            assert script.hear() == "grown"
+            assert 50 < read() - small < 80
+        finally:
+            end_children(script.pid)
