@@ -18,6 +18,7 @@ from tests.metrics import stand_in_torch
 from umlaut_async import Metric
 from umlaut_async.diagnosis import Check, checks, diagnose
 from umlaut_async.probes import UnavailableError, UnreadableError
+from umlaut_async.store.journal import Journal, choose
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Umlaut, UmlautProcess
@@ -44,7 +45,7 @@ without_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is not None
 def by_metric(output: str) -> dict[str, dict[str, Any]]:
     """Return what JSON says of each metric, after a look at its form."""
     document = json.loads(output)
-    assert list(document) == ["schema", "metrics", "versions"]
+    assert list(document) == ["schema", "metrics", "store", "versions"]
     assert document["schema"] == 1
     for found in document["metrics"]:
         assert list(found) == FIELDS
@@ -248,6 +249,28 @@ def test_on_torch(torch: str, status: str, reason: str, umlaut_process: UmlautPr
     found = by_metric(done.stdout)["GPUTimeMetric"]
     assert (found["status"], found["source"]) == (status, "cuda-event")
     assert reason in (found["reason"] or "")
+
+
+@pytest.mark.parametrize(
+    ("journal", "says"),
+    [
+        (Journal(log=True, lock=True, file_system=None), "can lose data .* take turns by a lock file"),
+        (Journal(log=True, lock=False, file_system=None), "a write-ahead log. .* needs no lock"),
+        (Journal(log=False, lock=False, file_system="Lustre"), "rollback journal .* on Lustre"),
+    ],
+)
+def test_it_says_how_databases_are_kept(
+    journal: Journal, says: str, umlaut: Umlaut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umlaut_async.diagnosis.checks", list)
+    monkeypatch.setattr("umlaut_async.store.journal.choose", lambda path: journal)
+    assert re.search(f"Databases in this folder are kept .*{says}", " ".join(umlaut("doctor").stdout.split()))
+    assert json.loads(umlaut("doctor", "--json").stdout)["store"] == journal._asdict()
+
+
+def test_it_looks_at_this_version_of_sqlite(umlaut: Umlaut, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("umlaut_async.diagnosis.checks", list)
+    assert json.loads(umlaut("doctor", "--json").stdout)["store"] == choose(os.path.abspath("any.db"))._asdict()
 
 
 class Faulty(Metric):

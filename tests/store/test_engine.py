@@ -22,6 +22,7 @@ from umlaut_async.store import driver, engine
 from umlaut_async.store.engine import journal_mode, open_store, reader_engine, sync_reader, transaction
 from umlaut_async.store.failures import translate
 from umlaut_async.store.inserts import insert_for
+from umlaut_async.store.journal import choose
 from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, resolve
 from umlaut_async.store.models import Base, Sample
 
@@ -250,7 +251,7 @@ async def test_without_a_log_every_commit_is_synced(caplog: pytest.LogCaptureFix
     # A database in memory is the one that refuses a log on every machine.
     async with driver.Connection(":memory:", isolation_level=None) as opened:
         connection = cast("driver.Connection", opened)
-        assert await engine._prepare_driver(connection) == "always FULL"
+        assert await engine._prepare_driver(choose("x"), "x", connection) == "always FULL"
         async with connection.execute("PRAGMA synchronous") as cursor:
             assert await cursor.fetchone() == (2,)
     assert "no write-ahead log" in caplog.text

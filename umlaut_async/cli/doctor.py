@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from umlaut_async.diagnosis import Finding
+    from umlaut_async.store.journal import Journal
 
 _STATUS_STYLES = {"works": "ok", "unavailable": "cancelled", "fails": "error"}
 _NAMES = {"umlaut_async": "umlaut_async", "python": "Python", "sqlite": "SQLite", "nvidia_driver": "NVIDIA driver"}
@@ -26,22 +28,25 @@ _NAMES = {"umlaut_async": "umlaut_async", "python": "Python", "sqlite": "SQLite"
 @click.option("--json", "as_data", is_flag=True, help="Print JSON; the cost of a reading is in seconds.")
 @click.pass_context
 def doctor(context: click.Context, as_data: bool) -> None:
-    """Say which metrics are recorded on this machine, and what the others need.
+    """Say which metrics are recorded on this machine, what the others need, and how databases in this folder are kept.
 
     The exit code is 1 if something could not be read although nothing is missing; missing hardware, drivers and rights
     are no failure.
     """
     from umlaut_async.diagnosis import diagnose, versions
+    from umlaut_async.store.journal import choose
 
     findings, found = diagnose(), {"umlaut_async": __version__} | versions()
+    journal = choose(os.path.join(os.getcwd(), "any.db"))
     if as_data:
-        click.echo(as_json({"metrics": [dataclasses.asdict(each) for each in findings], "versions": found}))
+        metrics = [dataclasses.asdict(each) for each in findings]
+        click.echo(as_json({"metrics": metrics, "store": journal._asdict(), "versions": found}))
     else:
         from umlaut_async.cli.tables import console
 
         out = console()
         out.print(_table(findings))
-        for line in ("", *_needs(findings), _versions(found)):
+        for line in ("", *_needs(findings), _store(journal), "", _versions(found)):
             out.print(line)
     if any(finding.status == "fails" for finding in findings):
         context.exit(1)
@@ -77,6 +82,19 @@ def _needs(findings: Sequence[Finding]) -> Iterator[str]:
         yield safe(f"{', '.join(names)}: {reason}{helps}", longest=1000)
     if metrics:
         yield ""
+
+
+def _store(journal: Journal) -> str:
+    if journal.file_system is not None:
+        kept = f"with a rollback journal and every commit synced, since the folder is on {journal.file_system}"
+    elif journal.lock:
+        kept = (
+            "with a write-ahead log. This version of SQLite can lose data where several processes write one database, "
+            "so ours take turns by a lock file. SQLite 3.51.3 and later need none"
+        )
+    else:
+        kept = "with a write-ahead log. This version of SQLite needs no lock between processes"
+    return safe(f"Databases in this folder are kept {kept}.", longest=1000)
 
 
 def _versions(found: dict[str, str | None]) -> str:

@@ -228,6 +228,7 @@ class Collector:
         account = self._ledger.account()
         return {
             "mode": self._settings.collector,
+            "journal": None if self._writer is None else self._writer.journal,
             "recorded": account.recorded,
             "stored": account.stored,
             "dropped": account.dropped,

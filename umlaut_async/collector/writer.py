@@ -10,7 +10,7 @@ from sqlalchemy import delete, update
 
 from umlaut_async.collector.tails import Tail, TailWrite
 from umlaut_async.errors import StoreError
-from umlaut_async.store.engine import open_store, transaction
+from umlaut_async.store.engine import journal_mode, open_store, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.location import replace
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key, process_of
@@ -52,11 +52,15 @@ class Writer:
 
     Args:
         engine: The engine that writes the database.
+        journal: How the database is kept whole.
         run_uuid: The key of the run.
         refused: Told how often and why the database refused a record for good.
     """
 
-    def __init__(self, engine: AsyncEngine, run_uuid: str, refused: Callable[[int, Exception], None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, journal: str, run_uuid: str, refused: Callable[[int, Exception], None]
+    ) -> None:
+        self.journal = journal
         self._run_uuid = run_uuid
         self._engine = engine
         self._refused = refused
@@ -281,6 +285,8 @@ async def open_writer(
         replace(location)
     engine = await open_store(location)
     try:
+        journal = await journal_mode(engine)
+        run = {**run, "collector": {**run["collector"], "journal": journal}}
         async with transaction(engine, durable=True) as session:
             if await session.get(Run, run["uuid"]) is not None:
                 raise StoreError(f"run {run['uuid']} is in {location.given} already; leave out run_uuid for a new one")
@@ -290,7 +296,7 @@ async def open_writer(
     except BaseException:
         await engine.dispose()
         raise
-    writer = Writer(engine, run["uuid"], refused)
+    writer = Writer(engine, journal, run["uuid"], refused)
     writer.admit(process_id, ledger)
     return writer, process_id
 

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
-if TYPE_CHECKING:
-    import asyncio
+from umlaut_async.errors import StoreError
+from umlaut_async.store.lockfile import LockFile
 
-__all__ = ["Connection"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LOG_SIZE", "Connection"]
+
+T = TypeVar("T")
+
+LOG_SIZE = 8_192_000
+"""The size in bytes beyond which the log is copied into the database; the usual 1000 pages."""
+_CLOSE_SECONDS = 1.0
+"""How long a close waits for others that write."""
 
 
 class Connection(aiosqlite.Connection):
-    """A connection whose cursors are made and closed where they are used.
+    """A connection whose cursors are made and closed where they are used, and whose transactions can hold a lock.
 
     Only statements can take long, so only they need the connection's own thread. Beside a busy Python thread each
     switch waits for the GIL, up to 5 ms a time: that is most of what a flush then takes.
+
+    Args:
+        path: The database.
+        locked: Whether a lock in a file of its own is held in every transaction and at every checkpoint.
+        busy_seconds: How long to wait for that lock.
+        options: Those of `sqlite3.connect`.
     """
 
-    def __init__(self, path: str, **options: Any) -> None:
+    def __init__(self, path: str, *, locked: bool = False, busy_seconds: float = 30.0, **options: Any) -> None:
         self._sqlite: sqlite3.Connection
         self._stopping = False
+        self._log = f"{path}-wal"
+        self._lock = LockFile(f"{path}-lock") if locked else None
+        self._busy_seconds = busy_seconds
 
         def connect() -> sqlite3.Connection:
             self._sqlite = sqlite3.connect(path, **options)
@@ -32,16 +53,123 @@ class Connection(aiosqlite.Connection):
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
 
+    async def begin(self, script: str) -> None:
+        """Take the lock and run a script that begins a transaction; if that fails nothing stays open."""
+        given_up = False
+
+        def work() -> None:
+            if self._lock is not None:
+                self._lock.acquire(self._busy_seconds, lambda: given_up)
+            try:
+                self._sqlite.executescript(script)
+            except BaseException:
+                self._end(self._sqlite.rollback)
+                raise
+
+        try:
+            await self._run(work)
+        except asyncio.CancelledError:
+            # What was begun meanwhile belongs to nobody. The thread does one thing after the other, so this comes next.
+            given_up = True
+            self._tx.put_nowait((asyncio.get_running_loop().create_future(), lambda: self._end(self._sqlite.rollback)))
+            raise
+
+    async def exclusively(self, script: str) -> object:
+        """Run statements outside of a transaction, under the lock, and return the first value of the last one."""
+
+        def work() -> object:
+            if self._lock is not None:
+                self._lock.acquire(self._busy_seconds)
+            try:
+                value = None
+                for statement in script.split(";"):
+                    row = self._sqlite.execute(statement).fetchone()
+                    value = row[0] if row else None
+                return value
+            finally:
+                self._release()
+
+        return await self._run(work)
+
+    async def commit(self) -> None:
+        """Commit the transaction, and copy the log into the database where it has grown long."""
+
+        def work() -> None:
+            self._end(self._commit)
+
+        await self._run(work)
+
+    async def rollback(self) -> None:
+        """Roll the transaction back."""
+        await self._run(lambda: self._end(self._sqlite.rollback))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Return what a function returns in the thread of the connection."""
+        answer: T = await self._execute(work)  # type: ignore[no-untyped-call]
+        return answer
+
+    def _commit(self) -> None:
+        if self._sqlite.in_transaction:
+            self._sqlite.commit()
+            self._shorten_log()
+
+    def _shorten_log(self) -> None:
+        # SQLite would do the same at a commit of any connection. Done here it is under the lock, and is never late:
+        # what is committed stays committed if it fails.
+        try:
+            if os.stat(self._log).st_size > LOG_SIZE:
+                self._sqlite.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except (OSError, sqlite3.Error):
+            pass
+
+    def _end(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            # A commit that had to wait for readers too long leaves the transaction open.
+            if not self._sqlite.in_transaction:
+                self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
     async def close(self) -> None:
-        """Roll back what is open, and close."""
+        """Roll back what is open, and close; the last one to do so leaves one plain file."""
         # Closing alone leaves a transaction open for as long as a cursor of it lives, such as that of a statement whose
         # task was cancelled, and so locks out every other writer.
         try:
             if self._running and self._connection is not None:
-                await self.rollback()
+                await self._run(self._leave)
         finally:
             if self._running:
                 await super().close()
+
+    def _leave(self) -> None:
+        try:
+            self._end(self._sqlite.rollback)
+            self._leave_plain_file()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+
+    def _leave_plain_file(self) -> None:
+        """Give up the log if nobody else has the database open.
+
+        Of a database with a log even readers make files, which they leave behind, and where they cannot, they fail.
+        """
+        try:
+            if self._lock is not None:
+                self._lock.acquire(_CLOSE_SECONDS)
+            # As a script it would commit first; and where it is no log, or someone else is here, it does nothing.
+            self._sqlite.execute("PRAGMA journal_mode = DELETE").fetchone()
+            if self._lock is not None:
+                self._lock.remove()
+        except (OSError, sqlite3.Error, StoreError):
+            pass
+        finally:
+            # Under the lock: the last one of all copies the log into the database.
+            self._sqlite.close()
 
     def stop(self) -> asyncio.Future[None] | None:
         """End the thread after what it still has to do; asked again, return None.

@@ -8,6 +8,7 @@ import logging
 import random
 import sqlite3
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from umlaut_async.errors import StoreError
 from umlaut_async.store import driver
 from umlaut_async.store.failures import translate
+from umlaut_async.store.journal import Journal, choose
 from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, identify
 from umlaut_async.store.models import Base
 
@@ -34,26 +36,39 @@ _READER_PRAGMAS = (
     "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
 )
 _log = logging.getLogger("umlaut_async")
+_told: set[str] = set()
+"""The databases of which it was said that they have no log."""
 
 
-async def open_store(location: Location) -> AsyncEngine:
+async def open_store(location: Location, journal: Journal | None = None) -> AsyncEngine:
     """Return the engine that writes a database: one connection, its transactions immediate, its tables present.
 
     Any number of processes may do this at once on a file that is not there yet.
+
+    Args:
+        location: The database.
+        journal: How SQLite is to keep it whole, by default as its version and the file system demand.
 
     Raises:
         StoreError: The database cannot be opened, or is not ours; the leaf says why.
     """
     path = _path(location)
+    journal = journal or choose(path)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=path),
         pool_size=1,
         max_overflow=0,
         # `transaction` ends what it begins; a rollback on return would be one more switch of threads.
         pool_reset_on_return=None,
-        connect_args={"async_creator_fn": driver.Connection, "timeout": _BUSY_SECONDS, "isolation_level": None},
+        connect_args={
+            "async_creator_fn": driver.Connection,
+            "timeout": _BUSY_SECONDS,
+            "busy_seconds": _BUSY_SECONDS,
+            "isolation_level": None,
+            "locked": journal.lock,
+        },
     )
-    event.listen(engine.sync_engine, "connect", _prepare_writer)
+    event.listen(engine.sync_engine, "connect", partial(_prepare_writer, journal, path))
     event.listen(engine.sync_engine, "begin", _begin_immediate)
     try:
         async with transaction(engine) as session:
@@ -142,32 +157,34 @@ def _path(location: Location) -> str:
     return location.path
 
 
-def _prepare_writer(connection: Any, record: Any) -> None:
-    record.info["synchronous"] = connection.run_async(_prepare_driver)
+def _prepare_writer(journal: Journal, path: str, connection: Any, record: Any) -> None:
+    record.info["synchronous"] = connection.run_async(partial(_prepare_driver, journal, path))
 
 
-async def _prepare_driver(connection: driver.Connection) -> str:
+async def _prepare_driver(journal: Journal, path: str, connection: driver.Connection) -> str:
+    wanted, mode = "WAL" if journal.log else "DELETE", None
     deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
+    while mode is None:
         try:
             # Larger pages than the usual 4096 bytes, where the file is new, make inserts a tenth cheaper.
-            async with connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}"):
-                pass
-            async with connection.execute("PRAGMA journal_mode = WAL") as cursor:
-                row = await cursor.fetchone()
-            break
+            mode = await connection.exclusively(f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = {wanted}")
         except sqlite3.OperationalError as error:
             # Of several that create one file SQLite refuses all but one at once, without its busy timeout.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(random.uniform(0.005, 0.05))
-    mode = row[0] if row else "unknown"
+    # The log is copied into the database by the connection itself, which may hold a lock for it.
+    await connection.executescript(
+        f"PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {driver.LOG_SIZE};"
+        f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'};"
+    )
     if mode == "wal":
-        await connection.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = NORMAL;")
         return "NORMAL"
     # Without a log anything less than FULL may damage the file when the power fails.
-    _log.warning("SQLite keeps no write-ahead log here but a journal of mode %r, so commits are slower", mode)
-    await connection.executescript("PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL;")
+    if path not in _told:
+        _told.add(path)
+        where = f"on {journal.file_system}, a network file system," if journal.file_system else "here"
+        _log.warning("SQLite keeps no write-ahead log %s but a journal of mode %r: commits are slower", where, mode)
     return "always FULL"
 
 
@@ -180,7 +197,7 @@ def _begin_immediate(connection: Connection) -> None:
         connection.info["synchronous"] = wanted
     script += f"; {connection.get_execution_options().get('first', '')}"
     # Straight to the driver: a statement through SQLAlchemy takes three switches of threads, this takes one.
-    cast("Any", connection.connection.dbapi_connection).run_async(lambda connection: connection.executescript(script))
+    cast("Any", connection.connection.dbapi_connection).run_async(lambda connection: connection.begin(script))
 
 
 def _create_tables(connection: Connection, path: str) -> None:

@@ -154,7 +154,7 @@ def replace(location: Location) -> None:
         if found.st_size and _check_identity(path, "w"):
             _refuse_while_written(path)
         # The log goes last: without its database it is ignored, while a database without its log may be damaged.
-        for name in (path, f"{path}-wal", f"{path}-shm"):
+        for name in (path, f"{path}-journal", f"{path}-wal", f"{path}-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
 
