@@ -12,9 +12,10 @@ from typing import Any
 
 from tests.benchmarks.harness import Figures, Row, timed, timed_await
 from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
-from umlaut_async.collector.writer import Writer, open_writer
+from umlaut_async.collector.writer import Writer
 from umlaut_async.probes import cpu_time
 from umlaut_async.store.location import resolve
 

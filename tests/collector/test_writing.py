@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
-from umlaut_async.collector.writer import Writer, open_writer
+from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import Probe
 from umlaut_async.store.chunks import BLOCK, unpack

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from umlaut_async.clock import now
+from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.rows import Rows
-from umlaut_async.collector.writer import Writer, open_writer
+from umlaut_async.collector.writer import Writer
 from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:

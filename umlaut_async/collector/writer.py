@@ -10,9 +10,8 @@ from sqlalchemy import delete, update
 
 from umlaut_async.collector.tails import Tail, TailWrite
 from umlaut_async.errors import StoreError
-from umlaut_async.store.engine import journal_mode, open_store, transaction
+from umlaut_async.store.engine import transaction
 from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.location import replace
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key, process_of
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from umlaut_async.collector.rows import Row, Unit
     from umlaut_async.collector.series import Series as SampledSeries
     from umlaut_async.records import Ending
-    from umlaut_async.store.location import Location
 
 _BATCH = 8192
 """How many records one transaction stores at the most."""
@@ -86,7 +84,7 @@ class Writer:
             StoreError: The database cannot be written.
         """
         async with transaction(self._engine) as session:
-            process_id = await _add_process(session, self._run_uuid, process)
+            process_id = await add_process(session, self._run_uuid, process)
         self.admit(process_id, ledger)
         return process_id
 
@@ -259,49 +257,8 @@ class Writer:
         self._refused(lost, error)
 
 
-async def open_writer(
-    location: Location,
-    *,
-    replacing: bool,
-    run: dict[str, Any],
-    process: dict[str, Any],
-    ledger: Ledger,
-    refused: Callable[[int, Exception], None],
-) -> tuple[Writer, int]:
-    """Open the database and begin a run in it; return what writes it, and the key of its first process.
-
-    Args:
-        location: The database.
-        replacing: Whether a file that is there is replaced.
-        run: The columns of the run.
-        process: The columns of its first process, without the key.
-        ledger: Where stored and dropped records of this process are counted.
-        refused: Told how often and why the database refused a record for good.
-
-    Raises:
-        StoreError: The database cannot be opened or written.
-    """
-    if replacing:
-        replace(location)
-    engine = await open_store(location)
-    try:
-        journal = await journal_mode(engine)
-        run = {**run, "collector": {**run["collector"], "journal": journal}}
-        async with transaction(engine, durable=True) as session:
-            if await session.get(Run, run["uuid"]) is not None:
-                raise StoreError(f"run {run['uuid']} is in {location.given} already; leave out run_uuid for a new one")
-            session.add(Run(**run))
-            await session.flush()
-            process_id = await _add_process(session, run["uuid"], process)
-    except BaseException:
-        await engine.dispose()
-        raise
-    writer = Writer(engine, journal, run["uuid"], refused)
-    writer.admit(process_id, ledger)
-    return writer, process_id
-
-
-async def _add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
+async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
+    """Add a process to a run, and return its key."""
     member = Process(run_uuid=run_uuid, **process)
     session.add(member)
     await session.flush()
