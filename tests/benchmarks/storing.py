@@ -8,16 +8,18 @@ import time
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.harness import Figures, Row, timed, timed_await
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
-from umlaut_async.collector.writer import Writer
 from umlaut_async.probes import cpu_time
 from umlaut_async.store.location import resolve
+
+if TYPE_CHECKING:
+    from umlaut_async.collector.writer import Writer
 
 BATCHES = 20
 BATCH = 10_000

@@ -13,7 +13,6 @@ from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
-from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import Probe
 from umlaut_async.store.chunks import BLOCK, unpack
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support import Rows
+    from umlaut_async.collector.writer import Writer
 
 RUN = {
     "uuid": "run", "description": "", "name": "", "tags": [], "started": 1, "ended": None, "status": "running",

@@ -12,7 +12,6 @@ from umlaut_async.clock import now
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.rows import Rows
-from umlaut_async.collector.writer import Writer
 from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.sampler import Sampler
     from umlaut_async.collector.settings import RunSettings
+    from umlaut_async.collector.writer import Writer
 
 
 async def open_run(
