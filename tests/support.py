@@ -59,10 +59,13 @@ def read(database: Path, sql: str, *parameters: object) -> list[Row]:
 
 
 def calls_of(database: Path, name: str | None = None) -> list[Row]:
-    """Return the calls that have ended, in the order of their start, each with its results by type under `results`."""
+    """Return the calls that have ended, in the order of their start, each with its results by type under `results`.
+
+    A result that only says that there is none is not among these.
+    """
     calls = read(database, "select * from span where status != 'running' order by process_id, number")
     results: dict[int, dict[str, Row]] = {call["id"]: {} for call in calls}
-    for result in read(database, "select * from result where span is not null"):
+    for result in read(database, "select * from result where span is not null and provenance != 'unavailable'"):
         results.setdefault(result["span"], {})[result["type"]] = result
     return [call | {"results": results[call["id"]]} for call in calls if name in (None, call["name"])]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from umlaut_async import BenchmarkSupervisor, Metric, TimeMetric
+from umlaut_async.probes import Place, Probe, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,13 +98,13 @@ async def run(benchmark: Benchmark, metric: Metric) -> None:
     await asyncio.wait_for(benchmark.flush(), 20)
 
 
-def check_unreadable(call: Row, events: list[Row], warnings: list[str]) -> None:
+def check_unreadable(call: Row, events: list[Row], warnings: list[str], kind: str = "unreadable") -> None:
     assert call["status"] == "ok"
     assert call["results"]["time"]["value"] >= RUNS_FOR
     assert "own" not in call["results"] or call["results"]["own"]["value"] is None
     (warning,) = warnings
     assert "own" in warning
-    (event,) = [event for event in events if event["kind"] == "unreadable"]
+    (event,) = [event for event in events if event["kind"] == kind]
     assert event["data"]["type"] == "own"
     assert event["data"]["reason"]
     assert "own" in event["message"]
@@ -314,4 +315,34 @@ async def test_an_async_metric_of_a_stage_without_a_loop_is_absent(
     assert await asyncio.to_thread(stage) == "done"
     await asyncio.wait_for(benchmark.flush(), 20)
     (call,) = ended_calls()
-    check_unreadable(call, rows("select * from event"), logged())
+    check_unreadable(call, rows("select * from event"), logged(), "unavailable")
+
+
+class Nowhere(Metric):
+    """What no machine has."""
+
+    measure_type = "nowhere"
+    unit = "things"
+
+    def probe(self) -> Probe:
+        return Probe("nowhere", self.read, "nowhere", Place.THREAD)
+
+    def read(self) -> float:
+        raise UnavailableError("there is no such thing", "sudo make it")
+
+
+async def test_what_is_missing_is_told_once_whatever_the_intervals_of_its_metrics(
+    benchmark: Benchmark, rows: Rows, logged: Callable[[], list[str]]
+) -> None:
+    for words, interval in (("one", 0.02), ("one", 0.03), ("another", 0.04)):
+
+        @BenchmarkSupervisor([Nowhere(words, interval)], benchmark)
+        async def stage() -> None:
+            await asyncio.sleep(0.05)
+
+        await stage()
+    await benchmark.flush()
+    assert len(rows("select * from series")) == 3
+    told = [row["data"]["description"] for row in rows("select data from event where kind = 'unavailable'")]
+    assert told == ["one", "another"]
+    assert len(logged()) == 2

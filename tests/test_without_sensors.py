@@ -129,6 +129,9 @@ def test_stages_are_left_alone_and_each_metric_says_once_what_is_missing(
         ("stage", "ok"), ("plain", "ok"), ("produce", "ok"), ("fail", "error"),
     }  # fmt: skip
     assert all(set(call["results"]) == {"time"} for call in calls)
+    lacking = rows("select type, value, series_id from result where provenance = 'unavailable'")
+    assert len(lacking) == 4 * len(CAUSES), "one result for each stage and metric tells of it"
+    assert all(row["value"] is None and row["series_id"] is not None for row in lacking)
     assert rows("select * from sample") == []
     assert {row["provenance"] for row in rows("select provenance from series")} == {"unavailable"}
     events = rows("select * from event")
@@ -171,7 +174,8 @@ def test_they_appear_in_show_and_doctor(ran: subprocess.CompletedProcess[str], t
     document = json.loads(umlaut(tmp_path, "show", "--json", database))
     assert {event["data"]["type"] for event in document["events"]} == set(CAUSES)
     for stage in document["stages"]:
-        assert {type_: metric["provenance"] for type_, metric in stage["metrics"].items()} == {"time": "measured"}
+        found = {type_: (metric["n"] > 0, metric["provenance"]) for type_, metric in stage["metrics"].items()}
+        assert found == {"time": (True, "measured")} | dict.fromkeys(CAUSES, (False, "unavailable"))
 
 
 def test_the_stand_in_for_pandas_would_tell(tmp_path: Path, ran: subprocess.CompletedProcess[str]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.benchmark import Benchmark
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.loops import LoopSeries
     from umlaut_async.collector.series import Series
     from umlaut_async.metrics import Metric
     from umlaut_async.records import Reading
@@ -83,7 +84,7 @@ class Stage:
         number = next(link.stages)
         edges: dict[Hashable, int] = {}
         readers: list[Callable[[], Reading]] = []
-        subscriptions: dict[Series, int | None] = {}
+        subscriptions: dict[Series | LoopSeries, int | None] = {}
         records = []
         for metric in self._metrics:
             probe = metric.probe()

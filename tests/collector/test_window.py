@@ -49,7 +49,7 @@ def test_a_gauge_window_holds_the_readings_strictly_between_its_edges(
 def test_a_rate_window_holds_the_rates_that_lie_wholly_within_it(
     steps: list[tuple[int, int, float]], data: st.DataObject
 ) -> None:
-    log = SampleLog(rate=True)
+    log = SampleLog(spans=True)
     covered = []
     t = 0
     for length, pause, value in steps:

@@ -1,25 +1,23 @@
-"""Await, wait and loop-lag metrics against clocks inside the stage."""
+"""Await and wait metrics against clocks inside the stage."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import best_of_three_awaited, calls_of, seconds
-from umlaut_async import ArgumentTypeError, AwaitMetric, BenchmarkSupervisor, EventLoopLagMetric, TimeMetric, WaitMetric
+from umlaut_async import ArgumentTypeError, AwaitMetric, BenchmarkSupervisor, TimeMetric, WaitMetric
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
     from pathlib import Path
 
-    from tests.support import EndedCalls, Row, Rows
+    from tests.support import EndedCalls, Row
     from umlaut_async import Benchmark
-
-BLOCKS = 3
 
 
 def latest(database: Path, name: str, measure_type: str) -> Row:
@@ -101,62 +99,43 @@ async def test_the_share_for_which_a_consumer_waits(
     await best_of_three_awaited(3, measure)
 
 
-async def test_a_blocked_loop_shows_each_block_with_its_time(benchmark: Benchmark, database: Path, rows: Rows) -> None:
-    await benchmark.open()
-    blocks: list[tuple[int, float]] = []
-
-    @BenchmarkSupervisor([EventLoopLagMetric("lag")], benchmark)
-    async def stage() -> None:
-        blocks.clear()
-        for _ in range(BLOCKS):
-            await asyncio.sleep(0.4)
-            before = perf_counter()
-            time.sleep(0.5)
-            blocks.append((time_ns(), perf_counter() - before))
-        await asyncio.sleep(0.2)
-
-    async def measure() -> float:
-        await stage()
-        await benchmark.flush()
-        call = calls_of(database, "stage")[-1]
-        found = rows(
-            "select t, value from sample where value > 0.3 and t between ? and ? order by t",
-            call["started"],
-            call["started"] + call["duration"],
-        )
-        assert len(found) == BLOCKS
-        assert call["results"]["looplag"]["value"] == max(block["value"] for block in found)
-        lengths = [abs(block["value"] - length) for block, (_, length) in zip(found, blocks, strict=True)]
-        times = [abs(block["t"] - ended) / 1e9 for block, (ended, _) in zip(found, blocks, strict=True)]
-        return float(max(*lengths, *times))
-
-    await best_of_three_awaited(0.03, measure)
-
-
-def test_where_there_is_no_loop_the_lag_is_unavailable(
-    benchmark: Benchmark, run_until_flushed: Callable[[], None], rows: Rows, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_generator_that_is_kept_after_a_break_waits_until_it_is_closed(
+    benchmark: Benchmark, database: Path, asynchronous: bool
 ) -> None:
-    @BenchmarkSupervisor([EventLoopLagMetric("lag"), TimeMetric("time")], benchmark)
-    def stage() -> int:
-        return 5
+    supervise = BenchmarkSupervisor([WaitMetric("wait")], benchmark, name="loader")
 
-    assert stage() == 5
-    assert stage() == 5
-    run_until_flushed()
-    assert [row["type"] for row in rows("select type from result")] == ["time", "time"]
-    assert [row["provenance"] for row in rows("select provenance from series where type = 'looplag'")] == [
-        "unavailable"
-    ]
-    (event,) = rows("select * from event")
-    assert event["kind"] == "unreadable"
-    assert "lag" in event["message"]
-    assert len([record for record in caplog.records if record.name == "umlaut_async"]) == 1
+    @supervise
+    def items() -> Generator[int]:
+        yield from range(3)
 
+    @supervise
+    async def async_items() -> AsyncGenerator[int]:
+        for item in range(3):
+            yield item
 
-@pytest.fixture
-def run_until_flushed(benchmark: Benchmark) -> Callable[[], None]:
-    """Return a function that waits until everything is on disk."""
-    return lambda: asyncio.run(benchmark.flush())
+    before = perf_counter()
+    loader, async_loader = items(), async_items()
+    if asynchronous:
+        async for _ in async_loader:
+            break
+    else:
+        for _ in loader:
+            break
+    began = perf_counter()
+    await asyncio.sleep(0.2)
+    held = perf_counter() - began
+    await benchmark.flush()
+    assert calls_of(database, "loader") == []
+    await async_loader.aclose()
+    loader.close()
+    elapsed = perf_counter() - before
+    await benchmark.flush()
+    (call,) = calls_of(database, "loader")
+    assert call["status"] == "closed"
+    data = call["results"]["wait"]["data"]
+    assert held <= data["producer_waited"] <= elapsed
+    assert data["items"] == 1
 
 
 @pytest.mark.parametrize("metric", [AwaitMetric, WaitMetric])

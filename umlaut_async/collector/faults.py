@@ -9,7 +9,7 @@ from umlaut_async.probes import UnavailableError
 from umlaut_async.records import EventRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from umlaut_async.collector.series import Series
     from umlaut_async.probes import UnreadableError
@@ -18,7 +18,7 @@ _logger = logging.getLogger("umlaut_async")
 
 
 class Faults:
-    """Reports what could not be read, once for each series.
+    """Reports what could not be read, once for each source in the words of a user: it may have several series.
 
     Args:
         report: Takes the events.
@@ -28,7 +28,7 @@ class Faults:
     def __init__(self, report: Callable[[EventRecord], None], now: Callable[[], int]) -> None:
         self._report = report
         self._now = now
-        self._reported: set[tuple[Series, bool]] = set()
+        self._reported: set[Hashable] = set()
 
     def add(self, series: Series, error: UnavailableError | UnreadableError) -> None:
         """Take note that a reading of a series failed."""
@@ -36,7 +36,7 @@ class Faults:
             series.provenance = "unavailable"
             series.unavailable = isinstance(error, UnavailableError)
         # What turns out to be final is told, even after a failure that might have passed.
-        told = (series, series.unavailable)
+        told = (series.measure_type, series.description, series.probe.key, series.unavailable)
         if told in self._reported:
             return
         self._reported.add(told)

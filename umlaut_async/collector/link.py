@@ -10,7 +10,9 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
+from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.series import Series
+from umlaut_async.probes import Place
 from umlaut_async.records import FlushRequest, Record, is_counted
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Link:
         records: What the collector has not taken yet, oldest first.
         append: Adds a record.
         series: All series, by number.
+        sources: What the stages use, by number: series, and what has one series for each event loop.
         idle: Series that a call entered while no task sampled them.
         waiting: Series of which a call wants a reading at its edge.
         requested: Whether a request has come that the collector has not looked at.
@@ -50,30 +53,44 @@ class Link:
         self.records: deque[Record] = deque()
         self.append: Callable[[Record], None] = self.records.append
         self.series: dict[int, Series] = {}
+        self.sources: dict[int, Series | LoopSeries] = {}
         self.idle: deque[Series] = deque()
         self.waiting: deque[Series] = deque()
         self.requested = False
         self.stores = False
-        self._series_by_source: dict[Hashable, Series] = {}
+        self._series_by_source: dict[Hashable, Series | LoopSeries] = {}
         self._series_numbers = itertools.count(1)
         self._failures = itertools.count()
         self._listener: tuple[AbstractEventLoop, Callable[[], None]] | None = None
         self._waking = False
         self._closed: StoreError | None = None
 
-    def series_of(self, metric: Metric, probe: Probe) -> Series:
+    def series_of(self, metric: Metric, probe: Probe) -> Series | LoopSeries:
         """Return the one series of a probe at the interval of a metric, described by the first metric that wants it."""
         source = (metric.measure_type, probe.key, metric.interval)
         series = self._series_by_source.get(source)
         if series is None:
-            number = next(self._series_numbers)
-            described = (metric.measure_type, metric.unit, metric.description)
-            interval = None if metric.interval is None else round(metric.interval * 1e9)
-            new = Series(self, number, *described, probe, interval)
+            new: Series | LoopSeries
+            if probe.place in (Place.LOOP, Place.CALLBACK):
+                new = LoopSeries(next(self._series_numbers), probe, lambda: self._series_of_loop(metric, probe))
+            else:
+                new = self._new_series(metric, probe)
             # Another thread may have been first; then its series counts.
             series = self._series_by_source.setdefault(source, new)
-            self.series[series.number] = series
+            self.sources[series.number] = series
+            if isinstance(series, Series):
+                self.series[series.number] = series
         return series
+
+    def _series_of_loop(self, metric: Metric, probe: Probe) -> Series:
+        series = self._new_series(metric, probe)
+        self.series[series.number] = series
+        return series
+
+    def _new_series(self, metric: Metric, probe: Probe) -> Series:
+        described = (metric.measure_type, metric.unit, metric.description)
+        interval = None if metric.interval is None else round(metric.interval * 1e9)
+        return Series(self, next(self._series_numbers), *described, probe, interval)
 
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""

@@ -61,7 +61,7 @@ async def open_run(
         ledger=ledger,
         refused=refused,
     )
-    rows = Rows(process_id, link.series, sampler.faults, events.append)
+    rows = Rows(process_id, link.sources, sampler.faults, events.append)
     return writer, Intake(link, sampler, rows, writer, ledger, events)
 
 

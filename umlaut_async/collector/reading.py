@@ -64,7 +64,10 @@ class Reader:
 
     async def _on_loop(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Any]:
         if loop is None:
-            raise UnreadableError("it is read on an event loop, and the stage runs on none")
+            raise UnavailableError(
+                "a stage with it ran on no event loop",
+                "use it on coroutines, and on what they call",
+            )
         here = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[int, Any]] = here.create_future()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from umlaut_async.clock import now, since_epoch
+from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.probes import UnavailableError, UnreadableError
@@ -43,8 +44,7 @@ class _Metric(NamedTuple):
     reduce: Reduction
     described: tuple[str, str, str, str]
     """Method, type, description and unit."""
-    series: Series | None
-    series_id: int | None
+    source: Series | LoopSeries | None
     edge: int | None
     needs_entries: bool
 
@@ -55,6 +55,8 @@ class _Stage(NamedTuple):
     metrics: list[_Metric]
     waits: bool
     """Whether a reading at the last edge may come after the end of a call."""
+    loops: list[LoopSeries]
+    """The sources that are read on event loops."""
 
 
 class Rows:
@@ -62,7 +64,7 @@ class Rows:
 
     Args:
         process_id: The key of the process.
-        series: Its series, by number.
+        series: What its stages use, by number.
         faults: Takes what could not be read.
         report: Takes the events that come up.
     """
@@ -70,7 +72,7 @@ class Rows:
     def __init__(
         self,
         process_id: int,
-        series: Mapping[int, Series],
+        series: Mapping[int, Series | LoopSeries],
         faults: Faults,
         report: Callable[[EventRecord], None],
     ) -> None:
@@ -84,6 +86,7 @@ class Rows:
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
         self._untracked: set[tuple[str, ...]] = set()
+        self._lacking: set[tuple[str, ...]] = set()
         self._threads: dict[int, str] | None = None
         self._shown: dict[int, str] = {}
         """The threads of running calls, by the numbers of these."""
@@ -96,17 +99,17 @@ class Rows:
                 REDUCTIONS[metric.reduction],
                 (stage.name, metric.measure_type, metric.description, metric.unit),
                 None if metric.series is None else self._series[metric.series],
-                None if metric.series is None else self._base + metric.series,
                 metric.edge,
                 metric.reduction in NEEDS_ENTRIES,
             )
             for position, metric in enumerate(stage.metrics)
         ]
         waits = any(
-            metric.series is not None and (metric.edge is None or metric.series.probe.pending is not None)
+            metric.source is not None and (metric.edge is None or metric.source.probe.pending is not None)
             for metric in metrics
         )
-        self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics, waits)
+        loops = [metric.source for metric in metrics if isinstance(metric.source, LoopSeries)]
+        self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics, waits, loops)
 
     def awaits_edges(self, record: CallRecord) -> bool:
         """Return whether readings at the edges of an ended call are still on their way."""
@@ -114,13 +117,13 @@ class Rows:
         if not stage.waits:
             return False
         for metric in stage.metrics:
-            series, edge = metric.series, metric.edge
-            if series is None:
+            source, edge = metric.source, metric.edge
+            if source is None:
                 continue
             if edge is None:
-                if series.awaits_edges(record.number):
+                if source.awaits_edges(record.number):
                     return True
-            elif series.probe.pending is not None and series.probe.pending(record.left[edge]):
+            elif source.probe.pending is not None and source.probe.pending(record.left[edge]):
                 return True
         return False
 
@@ -147,10 +150,13 @@ class Rows:
         span = (*self._span(stage, number, parent, task, started), duration, producing, status, error)
         ended = self._epoch + started + duration
         results: list[Row] = []
-        for position, reduce, described, series, series_id, edge, needs_entries in self._stages[stage].metrics:
+        outcome: Outcome | None
+        for position, reduce, described, source, edge, needs_entries in self._stages[stage].metrics:
             tracked = items if entries is None else entries.get(position, items)
+            series = source.of(number) if isinstance(source, LoopSeries) else source
             if series is None:
-                outcome = reduce(record, tracked, None, None, None, duration)
+                # Without a series a call has none of the readings either.
+                outcome = reduce(record, tracked, None, None, None, duration) if source is None else None
             else:
                 samples = series.summary(number, started, started + duration)
                 if edge is None:
@@ -163,10 +169,25 @@ class Rows:
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
                 text = None if data is None else _encode(data).decode()
                 identity = next(self._result_ids), self.process_id, span[0]
+                series_id = None if series is None else self._base + series.number
                 results.append((*identity, *described, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
                 self._report_untracked(described)
+            elif series is not None and series.provenance == "unavailable" and self._is_news(stage, described):
+                identity = next(self._result_ids), self.process_id, span[0]
+                series_id = self._base + series.number
+                results.append((*identity, *described, None, None, series_id, "unavailable", ended))
+        for loop_series in self._stages[stage].loops:
+            loop_series.forget(number)
         return span, *results
+
+    def _is_news(self, stage: int, described: tuple[str, ...]) -> bool:
+        """Return whether a stage has not been said to lack a metric; one result says it, for a stage may have many."""
+        lacking = (self._stages[stage].kind, *described)
+        if lacking in self._lacking:
+            return False
+        self._lacking.add(lacking)
+        return True
 
     def _reduce(self, series: Series, reduce: Reduction, *values: Any) -> Outcome | None:
         """Return what the readings of a series come to; None, and a report, where they say why they are absent."""

@@ -26,6 +26,8 @@ _LINGER = 2
 class _Taken(NamedTuple):
     at: int
     reading: Reading
+    asked: int
+    """When it was asked for."""
 
 
 class Sampler:
@@ -124,7 +126,7 @@ class Sampler:
                 next_sample = taken.at + series.interval // 10
                 _add(series, None, taken)
             for request in requests:
-                series.edges[request] = (0, None) if taken is None else taken
+                series.answer(request, *((0, None) if taken is None else taken[:2]))
             self.edge_taken.set()
 
     def _release(self, series: Series) -> None:
@@ -138,18 +140,29 @@ class Sampler:
     async def _tick(self, series: Series) -> _Taken | None:
         if series.probe.place not in (Place.LOOP, Place.CALLBACK):
             return await self._read(series, None)
-        loops = series.loops_in_use()
-        return await self._read(series, loops[-1]) if loops else None
+        loop, visit = series.loop(), series.visits
+        if loop is None or not series.calls:
+            return None
+        series.asked = self._clock.now()
+        try:
+            taken = await self._read(series, loop)
+        finally:
+            series.asked = None
+        # A loop may stand between two calls, or be another one by now: then the answer tells nothing of either call.
+        return taken if series.visits == visit else None
 
     async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> _Taken | None:
         """Take a reading; None, and a report, where there is none to be had."""
         probe = series.probe
         if probe.key not in self._readers:
             self._readers[probe.key] = Reader(probe, self._clock.now)
+        asked = self._clock.now()
         try:
-            taken = _Taken(*await self._readers[probe.key].read(loop))
+            taken = _Taken(*await self._readers[probe.key].read(loop), asked)
         except (UnavailableError, UnreadableError) as error:
-            self.faults.add(series, error)
+            # Where a question that is not answered counts as well, a loop that has ended owes no answer.
+            if probe.overdue is None or loop is None:
+                self.faults.add(series, error)
             return None
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
@@ -180,7 +193,7 @@ def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> None:
     """Add a sample to the log of a series: a reading, or the rate since an earlier one."""
     rate = series.probe.rate
     if rate is None:
-        series.log.insert(since_epoch(taken.at), taken.reading)
+        series.log.insert(since_epoch(taken.at), taken.reading, since_epoch(taken.asked))
     elif earlier is not None and taken.at > earlier.at:
         value = rate(earlier.reading, taken.reading, taken.at - earlier.at)
         if value is not None:

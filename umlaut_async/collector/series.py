@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from umlaut_async.store.values import storable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from umlaut_async.collector.link import Link
     from umlaut_async.records import Reading
@@ -67,7 +69,7 @@ class Series:
         """How its numbers come about, once that is known: measured, estimated or unavailable."""
         self.unavailable = False
         """Whether the probe said that it can never be read here."""
-        self.log = SampleLog(rate=probe.rate is not None)
+        self.log = SampleLog(spans=probe.rate is not None or probe.overdue is not None)
         self.calls: dict[int, int] = {}
         """The start of each running call that wants samples, by its number."""
         self.windows: dict[int, int] = {}
@@ -80,6 +82,12 @@ class Series:
         """The answers to the edge requests: when it was taken, and the reading, or None where it failed."""
         self.loops: dict[int, AbstractEventLoop | None] = {}
         """The event loop of each call whose edges are requested."""
+        self.loop: Callable[[], AbstractEventLoop | None] = _no_loop
+        """The event loop on which it is read at present, if it is read on one and that still lives."""
+        self.visits = 0
+        """How often a call came while there was none."""
+        self.asked: int | None = None
+        """When the reading was asked for that the event loop has not answered yet."""
         self.missed = 0
         """Ticks missed since this was last reported."""
         self._link = link
@@ -97,6 +105,8 @@ class Series:
             # Before `calls`, so that a call that is running has a loop.
             self.loops[number] = asyncio._get_running_loop()
             self._request_edge(EdgeRequest(number, True))
+        if not self.calls:
+            self.visits += 1
         self.calls[number] = self.windows[number] = started
         if not self.sampled and (self.samples or not self._caller_reads):
             self._link.idle.append(self)
@@ -108,8 +118,19 @@ class Series:
             return
         if self._caller_reads:
             self._edge_sample(ended, reading)
+        elif self.probe.overdue is not None and self.loops.get(number) is not None:
+            self._end_of_answers(number, ended, self.probe.overdue)
         else:
             self._request_edge(EdgeRequest(number, False))
+
+    def _end_of_answers(self, number: int, ended: int, overdue: Callable[[int], Reading]) -> None:
+        """Make the reading at the last edge of what is not answered yet: later answers tell of what came later."""
+        first, last = EdgeRequest(number, True), EdgeRequest(number, False)
+        asked = self.asked
+        if first not in self.edges:
+            asked = self.windows[number]
+            self.edges[first] = asked, None
+        self.edges[last] = ended, None if asked is None or asked >= ended else overdue(ended - asked)
 
     def _request_edge(self, request: EdgeRequest) -> None:
         self.edge_requests.append(request)
@@ -135,9 +156,22 @@ class Series:
         left_at, left = self.edges.pop(EdgeRequest(call, False), (0, None))
         return entered, left, left_at - entered_at
 
-    def loops_in_use(self) -> list[AbstractEventLoop | None]:
-        """Return the event loops of the running calls, the latest last."""
-        return [loop for call, loop in self.loops.copy().items() if call in self.calls]
+    def answer(self, request: EdgeRequest, at: int, reading: Reading) -> None:
+        """Answer an edge request, unless the call has done without."""
+        if request.call in self.windows:
+            self.edges.setdefault(request, (at, reading))
+
+    def bind(self, loop: AbstractEventLoop | None) -> None:
+        """Let it be read on this loop from now on."""
+        self.loop = _no_loop if loop is None else weakref.ref(loop)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the loop is no more on which it was read, so that it may be bound to another one."""
+        if self.loop is _no_loop or self.calls:
+            return False
+        loop = self.loop()
+        return loop is None or loop.is_closed()
 
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""
@@ -155,3 +189,7 @@ class Series:
             t, value = self._edge_samples.popleft()
             if math.isfinite(value):
                 self.log.insert(since_epoch(t), value)
+
+
+def _no_loop() -> None:
+    """Return what a series has that is read on no loop."""

@@ -20,15 +20,15 @@ class SampleLog:
     grow with the number of windows, and a window of days costs no more memory than one of seconds.
 
     Args:
-        rate: Whether each sample covers the time since a moment, and is not the reading of one moment.
+        spans: Whether each sample covers the time since a moment, and is not the reading of one moment.
     """
 
-    def __init__(self, rate: bool = False) -> None:
+    def __init__(self, spans: bool = False) -> None:
         self.times = array("q")
         self.values = array("d")
         self.settled = 0
         """How many samples, from the oldest, are being written or are: nothing may come between these any more."""
-        self._since = array("q") if rate else None
+        self._since = array("q") if spans else None
         self._carried: dict[int, Summary] = {}
 
     def insert(self, t: int, value: float, since: int = 0) -> None:
@@ -37,7 +37,7 @@ class SampleLog:
         Args:
             t: Nanoseconds since the epoch.
             value: The sample, in the unit of the series.
-            since: Of a rate, the beginning of the time that the sample covers.
+            since: The beginning of the time that the sample covers, if it covers any.
         """
         times = self.times
         index = len(times) if not times or t >= times[-1] else max(self.settled, bisect_right(times, t))
@@ -49,8 +49,8 @@ class SampleLog:
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within a window, and forget what was carried for it.
 
-        A reading is within the window if it was taken strictly between its edges, which have readings of their own; a
-        rate is, if all the time that it covers is.
+        A reading of a moment is within the window if it was taken strictly between its edges, which have readings of
+        their own; what covers some time is, if all of that is.
 
         Args:
             call: The number of the call whose window it is.

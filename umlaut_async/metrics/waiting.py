@@ -20,7 +20,8 @@ class EventLoopLagMetric(Metric):
 
     A call's value is the worst answer. A sample of 0.05 seconds and more is a block: a time in which the loop ran
     nothing else, which ended at the time of the sample and lasted as long as its value says, to half an interval. The
-    source is a question put to the loop from another thread.
+    source is a question put to the loop from another thread. A call has the answers of its own loop only, and only for
+    its own time: a question that is open when it ends counts up to the end. A call that runs on no loop has no value.
 
     Args:
         description: What is measured, in the words of the user.
@@ -68,6 +69,11 @@ class WaitMetric(Metric):
     Beside it are, in seconds, the time for which the consumer waited (`consumer_waited`), that for which the producer
     waited to be asked for the next item (`producer_waited`), the time to the first item (`first_item`), and the number
     of `items`. The source is the clock around each step.
+
+    The time in question ends when the producer is exhausted, closed or destroyed. A consumer that breaks off but keeps
+    the generator, in a variable for instance, counts as busy with its last item until then: the producer waits, and
+    the share falls. Close the generator to end it there (`contextlib.closing` or `aclosing`); what is never closed ends
+    with the run, as abandoned.
 
     Args:
         description: What is measured, in the words of the user.

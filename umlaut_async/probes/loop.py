@@ -18,24 +18,29 @@ def loop_lag(key: Hashable, interval: float) -> Probe:
     """Return the probe of how long the event loop of a stage takes to answer, in seconds.
 
     A question is put to the loop at each tick, and waits for as long as the loop does not run it. What blocks a loop
-    began at some time since it last answered: half of that time is added, so that a block is known within half of the
-    interval.
+    began at some time since it last answered: half of the interval is added, so that a block is known within half of
+    it. Of a block that is shorter than the interval that would be too much: no more is added than half of what was
+    seen.
 
     Args:
         key: What the samples belong to.
         interval: The seconds between two ticks.
     """
-    return Probe(key, _asker(interval), "event-loop", Place.CALLBACK, deadline=None)
 
-
-def _asker(interval: float) -> Callable[[], Callable[[], float]]:
     def ask() -> Callable[[], float]:
         asked = now()
+        return lambda: _lag(now() - asked, interval)
 
-        def answer() -> float:
-            lag = (now() - asked) / 1e9
-            return lag if lag < BLOCKED else lag + interval / 2
+    return Probe(
+        key,
+        ask,
+        "event-loop",
+        Place.CALLBACK,
+        deadline=None,
+        overdue=lambda elapsed: _lag(elapsed, interval),
+    )
 
-        return answer
 
-    return ask
+def _lag(elapsed: int, interval: float) -> float:
+    lag = elapsed / 1e9
+    return lag if lag < BLOCKED else lag + min(interval, lag) / 2

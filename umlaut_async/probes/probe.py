@@ -68,6 +68,9 @@ class Probe(NamedTuple):
     """The seconds after which a reading elsewhere than in the caller is given up."""
     pending: Callable[[Any], bool] | None = None
     """Tells of a reading at the last edge whether what it stands for is still to come."""
+    overdue: Callable[[int], Reading] | None = None
+    """What a reading comes to that was asked for so many nanoseconds before the end of a call, and was not answered by
+    then. Each reading of a probe that has this stands for all the time since it was asked for."""
     close: Callable[[], None] | None = None
     """Called when nothing reads the probe any more."""
     outside: tuple[Any, ...] | None = None
