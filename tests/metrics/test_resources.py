@@ -138,12 +138,17 @@ def before(seconds):
 
 def proportional(*pids):
     rollups = [open(f"/proc/{pid}/smaps_rollup").read().split() for pid in pids]
-    print(sum(int(fields[fields.index("Pss:") + 1]) for fields in rollups) / 1024)
+    total, largest = (
+        combine(int(fields[fields.index(name) + 1]) for fields in rollups)
+        for combine, name in ((sum, "Pss:"), (max, "Rss:"))
+    )
+    print(max(total, largest) / 1024)
 
 async def main():
     async with bm:
         before(0.3)
         proportional("self")
+        await bm.flush()  # Its last reading is taken, before there is a child.
         readable, writable = os.pipe()
         child = os.fork()
         if not child:
@@ -156,6 +161,7 @@ async def main():
             only_this(0.3)
             whole_tree(0.5)
             proportional("self", child)
+            await bm.flush()
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

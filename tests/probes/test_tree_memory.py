@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.probes.test_tree import end_children, release_children, running
+from tests.probes.test_tree import children_stat, end_children, release_children, running, wait_for
 from umlaut_async.probes import kcmp, tree_memory
 from umlaut_async.probes.tree import tree_memory as probe_of_memory
-from umlaut_async.probes.tree_sources import ProcSource
+from umlaut_async.probes.tree_sources import ProcSource, Share
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
@@ -199,3 +200,56 @@ say("forked"); hear()
             assert 50 < read() - small < 80
         finally:
             end_children(script.pid)
+
+
+@pytest.mark.usefixtures("shares_are_read_once")
+def test_shared_memory_stays_with_the_parent_of_a_zombie() -> None:
+    text = (
+        FORK
+        + """
+def keep():
+    global block
+    block = None
+    own = bytearray(b"x") * (60 * 2**20)
+    say("kept"); time.sleep(60)
+child(keep); hear()
+print(child(stay), child(stay), flush=True); hear()
+"""
+    )
+    with running(text) as script:
+        try:
+            assert script.hear() == "kept"
+            script.tell("fork")
+            mortal = [int(pid) for pid in script.hear().split()]
+            read = probe_of_memory(script.pid).read
+            assert 210 < read() < 240
+            for pid in mortal:
+                os.kill(pid, signal.SIGUSR1)
+            wait_for(lambda: children_stat(script.pid).count(b") Z ") == 2)
+            for _ in range(3):
+                assert 210 < read() < 240
+        finally:
+            end_children(script.pid)
+
+
+def test_a_child_that_was_gone_before_it_was_read_does_not_leave_its_parent_halved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = FORK + "child(stay); say('forked'); hear(); wait_for_all(); say('alone'); hear()"
+    with running(text) as script:
+        assert script.hear() == "forked"
+        share = ProcSource.share
+
+        def let_end_after_its_parent(self: ProcSource, pid: int) -> Share | None:
+            found = share(self, pid)
+            if pid == script.pid and ProcSource("/proc").children(script.pid, 1):
+                release_children(script.pid)
+                script.tell("wait")
+                assert script.hear().startswith("used")
+                assert script.hear() == "alone"
+            return found
+
+        monkeypatch.setattr(ProcSource, "share", let_end_after_its_parent)
+        read = probe_of_memory(script.pid).read
+        for _ in range(3):
+            assert 150 < read() < 180

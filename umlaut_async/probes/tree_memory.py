@@ -13,6 +13,7 @@ _PAUSE = 400
 _PAUSE_AFTER_CHANGE = 50
 """Shares are read again only after this many times the CPU time that it took, since the kernel walks every page table
 for it: at most 0.25 % of a core, or 2 % while processes come and go."""
+_SOON = 2
 
 
 class Life(NamedTuple):
@@ -58,14 +59,14 @@ class TreeMemory:
         resident: dict[Life, int] = {}
         doubtful: set[Life] = set()
         for member in self._family.read(self._source.resident).living:
-            if member.value is None:
-                continue
+            if not member.value:
+                continue  # It cannot be read, or is a zombie: what it shared is its parent's.
             life = Life(*member.key, member.status.forked)
             if life in self._own:
                 resident[life] = member.value
             elif self._shares_that_of_its_parent(member, life):
                 doubtful.add(life)
-            elif (now := self._resident(life.pid)) is not None:
+            elif now := self._resident(life.pid):
                 # Read once more: what the walk has read may have been that of its parent.
                 resident[life] = now
         self._own, self._doubtful = set(resident), doubtful
@@ -95,6 +96,9 @@ class Shares:
     others. One that has executed a program is read at once, alone: it hardly shares anything with the others. One that
     was forked has all of its parent's pages, whose part becomes smaller by that: until both are read, it counts with
     its growth alone.
+
+    All together have no less than the largest: so processes that come and go while the shares are read, which happens
+    one after the other, cannot halve the sum.
     """
 
     def __init__(self, family: Family, source: Source) -> None:
@@ -105,7 +109,8 @@ class Shares:
         """The RSS at first sight of those whose part was not read yet."""
         self._left = 0
         """What those that have ended since had of shared pages."""
-        self._changed = True
+        self._unsettled = 0
+        """How many more times to read soon: what is read while a process ends is not the last word."""
         self._next = self._next_alone = self._cost = 0
 
     def total(self, resident: dict[Life, int]) -> int:
@@ -116,11 +121,12 @@ class Shares:
         """
         for life in self._parts.keys() - resident.keys():
             self._left += self._parts.pop(life).shared
-            self._changed = True
+            self._unsettled = _SOON
         new = resident.keys() - self._parts.keys()
-        self._changed = self._changed or bool(new)
+        if new:
+            self._unsettled = _SOON
         now = time.perf_counter_ns()
-        if now >= self._next + self._cost * (_PAUSE_AFTER_CHANGE if self._changed else _PAUSE):
+        if now >= self._next + self._cost * (_PAUSE_AFTER_CHANGE if self._unsettled else _PAUSE):
             self._read_all(resident)
         elif now >= self._next_alone:
             self._read_alone([life for life in new if not life.forked], resident)
@@ -131,15 +137,15 @@ class Shares:
             counted = max(0, rss - self._first[life] if part is None else rss + part.offset)
             total += counted
             missing += 0 if part is None else rss - counted
-        # It has fallen to those of the living that still have shared pages.
-        return total + min(self._left, missing)
+        # What was left has fallen to those of the living that still have shared pages.
+        return max(total + min(self._left, missing), *resident.values())
 
     def _read_all(self, resident: dict[Life, int]) -> None:
         began = time.thread_time_ns()
-        self._parts = {life: self._part(life, resident) for life in resident}
+        self._parts = {life: self._part(life, resident) for life in [*resident]}
         self._cost = time.thread_time_ns() - began
         self._next = time.perf_counter_ns()
-        self._left, self._changed = 0, False
+        self._left, self._unsettled = 0, max(0, self._unsettled - 1)
 
     def _read_alone(self, lives: list[Life], resident: dict[Life, int]) -> None:
         began = time.thread_time_ns()
@@ -152,9 +158,13 @@ class Shares:
         try:
             share = self._source.share(life.pid)
             rss = self._source.resident(life.pid)
+        except PermissionError:
+            return _Part(0, 0)
         except (OSError, ValueError, IndexError):
-            return _Part(0, 0)
-        if share is None or rss is None or not self._family.is_same((life.pid, life.start)):
-            return _Part(0, 0)
+            share, rss = None, 0  # It has ended just now.
+        if rss is None or not self._family.is_same((life.pid, life.start)):
+            rss = 0
         resident[life] = rss
+        if share is None:
+            return _Part(0, 0)
         return _Part(min(0, share.proportional - rss), max(0, share.proportional - share.private))
