@@ -76,8 +76,9 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
 
     Pages that several processes share are counted once, in proportion (PSS). That is dear, so between two such
     readings the growth of each process's RSS is added to its last PSS, and a process that was forked counts with its
-    growth alone until the next. Where a process may not be read so, its RSS counts; where the kernel has no PSS at
-    all, the provenance is "estimated", since shared pages count as often as they are mapped.
+    growth alone until the next. The sum is no less than the RSS of the largest process. Where a process may not be
+    read so, its RSS counts; where the kernel has no PSS at all, the provenance is "estimated", since shared pages
+    count as often as they are mapped.
 
     Args:
         pid: The root; None is this process, in a forked child the child.
