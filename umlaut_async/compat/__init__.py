@@ -1,0 +1,1 @@
+"""The synchronous API that UMLAUT documented, over the same core."""
