@@ -179,6 +179,22 @@ def test_odd_values_and_texts_are_drawn(shape: Shape) -> None:
     assert "<script>alert" not in page
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("measure_type", SIXTEEN)
+def test_no_title_is_cut(name: str, measure_type: str, read: ReadAll) -> None:
+    for shape in shapes(read(name, measure_type)):
+        drawn = matplotlib_figures.figure(shape)
+        drawn.draw_without_rendering()
+        place = drawn.axes[0].title.get_window_extent()
+        assert place.x0 >= 0
+        assert place.x1 <= drawn.bbox.width
+
+
+def test_one_sample_stands_at_the_start_of_time() -> None:
+    curves = Curves("cpu", "t", "x", "y", [Curve("a", [0.0], [1.0])], counted=False)
+    assert matplotlib_figures.figure(curves).axes[0].get_xlim() == (-0.05, 1)
+
+
 def test_texts_are_no_markup() -> None:
     shape = ODD[0]
     axes = matplotlib_figures.figure(shape).axes[0]

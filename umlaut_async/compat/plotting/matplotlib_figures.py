@@ -43,9 +43,11 @@ def figure(shape: Shape, new_figure: Callable[..., Figure] | None = None) -> Fig
     from matplotlib.figure import Figure
 
     make = new_figure or Figure
-    drawn = make(figsize=_size(shape), layout="constrained")
+    width, height = _size(shape)
+    drawn = make(figsize=(width, height), layout="constrained")
     axes = drawn.subplots()
-    axes.set_title(_wrapped(shape.title, 90), parse_math=False, fontsize="large")
+    # The title stands over the axes, which are narrower than the figure.
+    axes.set_title(_wrapped(shape.title, int(9 * (width - 1))), parse_math=False, fontsize="large")
     _draw(shape, axes)
     return drawn
 
@@ -95,6 +97,8 @@ def _curves(shape: Curves, axes: Axes) -> None:
     axes.grid(visible=True, alpha=0.3)
     if shape.counted:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if not any(any(curve.xs) for curve in shape.curves):
+        axes.set_xlim(-0.05, 1)
     if starts_at_zero(shape):
         axes.set_ylim(bottom=0)
     named = handles[:_NAMED_CURVES]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,15 @@ __all__ = ["figure"]
 
 _WRITTEN_CELLS = 30
 _NAMED_BARS = 150
+_TITLE_LINE = 100
 _COUNTED = 25
 
 
 def figure(shape: Shape) -> Figure:
     """Return a shape as a figure."""
     drawn = _draw(shape)
-    drawn.update_layout(title_text=_plain(shape.title), template="plotly_white")
+    lines = textwrap.wrap(shape.title, _TITLE_LINE)
+    drawn.update_layout(title_text="<br>".join(map(_plain, lines)), template="plotly_white")
     return drawn
 
 
