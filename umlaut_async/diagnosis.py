@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from umlaut_async import metrics
 from umlaut_async.clock import now
-from umlaut_async.probes import Place, Probe, UnavailableError, nvml
+from umlaut_async.probes import FIRST_DEADLINE, Place, Probe, UnavailableError, nvml
 from umlaut_async.probes.cuda import seconds_between
 from umlaut_async.probes.process import MIB
 from umlaut_async.probes.tree_sources import source_for
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEADLINE = 5.0
-"""Seconds: a driver that nobody keeps loaded takes some to answer for the first time."""
 _DEADLINE_OF_TORCH = 60.0
 _READINGS = 5
 _STEPS = 3
@@ -78,7 +76,7 @@ class Check(NamedTuple):
     step_unit: str = ""
     amount: Callable[[Any], float] = float
     """Makes a reading a number in that unit."""
-    deadline: float = DEADLINE
+    deadline: float = FIRST_DEADLINE
 
 
 def checks() -> list[Check]:
@@ -234,7 +232,7 @@ def _nvidia_driver() -> str | None:
         return version.decode(errors="replace") if isinstance(version, bytes) else str(version)
 
     try:
-        return _within(DEADLINE, ask)
+        return _within(FIRST_DEADLINE, ask)
     except Exception:
         return None
 

@@ -24,7 +24,7 @@ class MetricRecord(NamedTuple):
     series: int | None
     """The number of the series that it samples."""
     edge: int | None
-    """The position of its edge readings in a call's record; None where the collector takes them."""
+    """The position in a call's record of what the caller reads at the edges; None where the collector reads all."""
 
 
 class StageRecord(NamedTuple):

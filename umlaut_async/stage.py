@@ -91,10 +91,11 @@ class Stage:
             series = edge = None
             if probe is not None:
                 series = link.series_of(metric, probe)
-                if probe.place is Place.CALLER:
+                cheap = probe.read if probe.place is Place.CALLER else probe.beside
+                if cheap is not None:
                     edge = edges.setdefault(probe.key, len(readers))
                     if edge == len(readers):
-                        readers.append(probe.read)
+                        readers.append(cheap)
                 subscriptions[series] = edge
             reduction = metric.reduction or ("difference" if metric.counter else "mean")
             records.append(

@@ -18,6 +18,7 @@ from tests.metrics import stand_in_torch
 from umlaut_async import Metric
 from umlaut_async.diagnosis import Check, checks, diagnose
 from umlaut_async.probes import UnavailableError, UnreadableError
+from umlaut_async.probes.nvml import POWER, gpu_probe
 from umlaut_async.store.journal import Journal, choose
 
 if TYPE_CHECKING:
@@ -318,3 +319,8 @@ def test_a_source_that_hangs_is_given_up() -> None:
     finally:
         freed.set()
     assert (found.status, found.reason) == ("fails", "there was no answer within 0.1 s")
+
+
+def test_a_driver_has_as_long_for_its_first_answer_in_a_run() -> None:
+    (deadline,) = {check.deadline for check in checks() if check.metric.measure_type.startswith("gpup")}
+    assert gpu_probe(POWER, 0).first_deadline == deadline

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,3 +161,25 @@ async def test_what_a_reading_raises_does_not_end_the_loop(error: type[BaseExcep
     here = asyncio.get_running_loop()
     with pytest.raises(UnreadableError, match=r"read\(\) raised"):
         await asyncio.to_thread(lambda: asyncio.run(reader(read).read(here)))
+
+
+async def test_the_first_reading_may_take_longer_and_whoever_waits_for_it_as_well() -> None:
+    """Also one that is asked for while it goes on, as a tick is while an edge is read."""
+    reads = itertools.count()
+    released = threading.Event()
+
+    def read() -> int:
+        number = next(reads)
+        if number == 0:
+            time.sleep(0.5)
+        elif number == 2:
+            released.wait(30)
+        return number
+
+    slow = Reader(Probe("key", read, "test", Place.THREAD, deadline=0.2, first_deadline=30), now)
+    first, second = await asyncio.gather(slow.read(None), slow.read(None))
+    assert (first[1], second[1]) == (0, 1)
+    with pytest.raises(UnreadableError, match=r"within 0\.2 s"):
+        await slow.read(None)
+    released.set()
+    slow.close()

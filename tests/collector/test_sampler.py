@@ -205,7 +205,8 @@ async def test_edges_that_are_requested_together_share_one_reading() -> None:
     await asyncio.wait_for(bench.sampler.edge_taken.wait(), 5)
     assert len(reads) == 2
     assert all(not bench.series.awaits_edges(number) for number in range(1000))
-    assert bench.series.take_edges(3)[:2] == (7.0, 7.0)
+    edges = bench.series.take_edges(3)
+    assert (edges.entered, edges.left) == (7.0, 7.0)
     await bench.sampler.close()
 
 
@@ -216,3 +217,48 @@ async def test_edge_readings_of_a_gauge_are_samples_at_most_once_in_a_tenth_of_t
         bench.clock.time += MS
     bench.series.take_edge_samples()
     assert bench.times() == list(range(0, 100, 10))
+
+
+async def test_a_task_that_follows_another_at_once_keeps_its_reader() -> None:
+    """The end of the first task is found only after the second has begun."""
+    closed: list[int] = []
+    bench = Bench(lambda: 5.0, place=Place.THREAD, close=lambda: closed.append(1))
+    sampler, series = bench.sampler, bench.series
+    series.sampled = True
+    ended = asyncio.Event()
+
+    async def end() -> None:
+        series.sampled = False
+        asyncio.get_running_loop().call_soon(sampler.start, series)
+        asyncio.get_running_loop().call_soon(ended.set)
+
+    await sampler._tick(series)
+    series.calls[1] = bench.clock.now()
+    sampler._spawn(end(), series)
+    await ended.wait()
+    await bench.clock.advance(200 * MS)
+    await asyncio.sleep(0.05)
+    assert series.sampled
+    assert closed == []
+    await sampler.close()
+    assert bench.times()
+
+
+async def test_an_edge_that_is_requested_as_the_task_ends_is_read() -> None:
+    """The end of the task is found only after the request was looked at."""
+    bench = Bench(lambda: 5.0, place=Place.THREAD)
+    taken = bench.sampler.edge_taken
+
+    class Requesting(asyncio.Event):
+        def set(self) -> None:
+            super().set()
+            if bench.series.calls:
+                asyncio.get_running_loop().call_soon(bench.leave, 1)
+
+    bench.sampler.edge_taken = Requesting()
+    bench.enter(1)
+    async with asyncio.timeout(20):
+        while bench.series.awaits_edges(1):
+            await asyncio.sleep(0.01)
+    assert not taken.is_set()
+    await bench.sampler.close()

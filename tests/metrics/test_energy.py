@@ -7,20 +7,28 @@ from typing import Any
 import pytest
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.metrics.edges import TooShortError
 from umlaut_async.metrics.energy import REDUCTIONS, EnergyMetric, PowerMetric
 from umlaut_async.probes import Place
 from umlaut_async.probes.rapl import Energy, watts
 from umlaut_async.probes.unwrap import Count
+from umlaut_async.records import CallRecord
 from umlaut_async.summary import Summary, summarise
 
 SECOND = 1_000_000_000
 
 
 def reduce(
-    name: str, entered: Energy | None, left: Energy | None, samples: Summary | None = None, elapsed: int = 2 * SECOND
+    name: str,
+    entered: Energy | None,
+    left: Energy | None,
+    samples: Summary | None = None,
+    elapsed: int = 2 * SECOND,
+    duration: int = 2 * SECOND,
 ) -> tuple[float, dict[str, Any] | None] | None:
     reduction: Any = REDUCTIONS[name]
-    outcome: tuple[float, dict[str, Any] | None] | None = reduction(None, None, entered, left, samples, elapsed)
+    record = CallRecord(1, 1, None, "task", 0, duration, "ok", None, None, None, None, (), ())
+    outcome: tuple[float, dict[str, Any] | None] | None = reduction(record, None, entered, left, samples, elapsed)
     return outcome
 
 
@@ -78,6 +86,26 @@ def test_absent(name: str) -> None:
     assert reduce(name, ENTERED, ENTERED, elapsed=0) is None
     assert reduce(name, reading(5), reading(9, epoch=2)) is None
     assert reduce(name, reading(5, 6), reading(9)) is None
+
+
+@pytest.mark.parametrize("name", ["power", "energy"])
+def test_counters_that_did_not_move(name: str) -> None:
+    """A CPU that runs uses energy: where its counters stand, the call was too short for them, and 0 would be wrong."""
+    with pytest.raises(TooShortError):
+        reduce(name, ENTERED, ENTERED)
+
+
+def test_readings_that_lie_off_the_edges() -> None:
+    """Energy is scaled to the duration of the call, unless the two hardly differ; power is not."""
+    energies = [reduce("energy", ENTERED, LEFT, elapsed=round(elapsed * SECOND)) for elapsed in (2.05, 4, 1)]
+    assert energies == [
+        (400_000_000, {"packages": [100_000_000, 300_000_000], "dram": [6_000_000]}),
+        (200_000_000, {"packages": [50_000_000, 150_000_000], "dram": [3_000_000]}),
+        (800_000_000, {"packages": [200_000_000, 600_000_000], "dram": [12_000_000]}),
+    ]
+    power = reduce("power", ENTERED, LEFT, elapsed=4 * SECOND)
+    assert power is not None
+    assert power[0] == pytest.approx(100)
 
 
 def test_samples_are_the_power_between_ticks() -> None:

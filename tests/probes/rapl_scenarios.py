@@ -18,6 +18,7 @@ from umlaut_async.metrics.energy import REDUCTIONS, EnergyMetric
 from umlaut_async.probes import UnavailableError, UnreadableError, rapl
 from umlaut_async.probes.pyrapl import pyrapl
 from umlaut_async.probes.rapl import Energy, EnergyReader, watts
+from umlaut_async.records import CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +43,13 @@ def new_reader(clock: Callable[[], int] = perf_counter_ns) -> EnergyReader:
     return opened[-1]
 
 
+def call_of(duration: int) -> CallRecord:
+    return CallRecord(1, 1, None, "task", 0, duration, "ok", None, None, None, None, (), ())
+
+
 def spent(earlier: Energy, later: Energy) -> dict[str, Any] | None:
     """Return what EnergyMetric makes of two readings."""
-    outcome = REDUCTIONS["energy"](None, None, earlier, later, None, SECOND)  # type: ignore[arg-type]
+    outcome = REDUCTIONS["energy"](call_of(SECOND), None, earlier, later, None, SECOND)
     if outcome is None:
         return None
     value, data = outcome
@@ -55,7 +60,7 @@ def spent(earlier: Energy, later: Energy) -> dict[str, Any] | None:
 
 def power(earlier: Energy, later: Energy, elapsed: int) -> float:
     """Return what PowerMetric makes of two readings."""
-    outcome = REDUCTIONS["power"](None, None, earlier, later, None, elapsed)  # type: ignore[arg-type]
+    outcome = REDUCTIONS["power"](call_of(elapsed), None, earlier, later, None, elapsed)
     assert outcome is not None
     return outcome[0]
 
@@ -230,10 +235,14 @@ def dram_forbidden() -> None:
     pyrapl()
     reader = new_reader()
     os.seteuid(NOBODY)
-    entered, left = reader.read(), reader.read()
+    entered = reader.read()
+    os.seteuid(0)
+    machine.count(1_000_000, 2_000_000, dram=3)
+    os.seteuid(NOBODY)
+    left = reader.read()
     os.seteuid(0)
     assert (len(entered.packages), len(entered.dram)) == (2, 1)
-    assert spent(entered, left) == {"packages": [0, 0], "dram": [0]}
+    assert spent(entered, left) == {"packages": [1_000_000, 2_000_000], "dram": [3]}
 
 
 def vanishing() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
+import signal
 import sys
 import tempfile
 import threading
@@ -175,6 +177,69 @@ def gap() -> None:
     assert "energy_uj could not be read" in event["message"]
     assert [record.getMessage() for record in handler.buffer].count(event["message"]) == 1
     assert all(0 <= row["value"] < 300 for row in read(database, "select value from sample"))
+
+
+def short() -> None:
+    """Short calls that hold the interpreter have the power that there is, or none with a reason, and never 0."""
+    machine = Machine()
+    counting = os.fork()
+    if counting == 0:
+        # In a process of its own, since the stages keep every thread of this one waiting.
+        began = time.perf_counter()
+        while True:
+            time.sleep(0.0005)
+            machine.packages[0].show(round((time.perf_counter() - began) * 100e6))
+    try:
+        best_of_three(0.25, _short_calls)
+    finally:
+        os.kill(counting, signal.SIGKILL)
+        os.waitpid(counting, 0)
+
+
+def _short_calls() -> float:
+    database = Path(tempfile.mkdtemp()) / "runs.db"
+    durations = (0.002, 0.005, 0.02, 0.1)
+    numbers = [float(number * 7919 % 10007) for number in range(20_000)]
+
+    def compute(seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
+    def hold(seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            sorted(numbers)
+
+    async def main() -> None:
+        async with Benchmark(database) as benchmark:
+            metrics: list[Metric] = [EnergyMetric("energy"), PowerMetric("power", interval=0.5)]
+            await asyncio.sleep(SETTLED)
+            for work in (compute, hold, time.sleep):
+                for seconds in durations:
+                    stage = BenchmarkSupervisor(metrics, benchmark, name=f"{work.__name__} {seconds}")(work)
+                    for _ in range(5):
+                        stage(seconds)
+                        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    told = {
+        (event["data"]["stage"], event["data"]["type"])
+        for event in read(database, "select * from event where kind = 'too-short'")
+    }
+    errors: list[float] = []
+    for call in calls_of(database):
+        assert {"power", "energy"} <= call["results"].keys() | {type_ for stage, type_ in told if stage == call["name"]}
+        for result in call["results"].values():
+            assert result["value"] > 0
+            assert result["provenance"] in ("measured", "estimated")
+        if call["name"].endswith("0.1"):
+            watts = [call["results"][type_]["value"] for type_ in ("power", "energy")]
+            watts[1] *= 1e3 / call["duration"]
+            errors += [abs(each / 100 - 1) for each in watts]
+    assert len(errors) == 30
+    assert read(database, "select * from event where kind = 'unreadable'") == []
+    return max(errors)
 
 
 if __name__ == "__main__":

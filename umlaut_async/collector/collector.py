@@ -89,10 +89,11 @@ class Collector:
             await self._writer.close()
 
     def _woken(self) -> None:
-        while self._link.idle:
-            self._sampler.start(self._link.idle.popleft())
+        # Edges first, since ticks can wait.
         while self._link.waiting:
             self._sampler.take_edges(self._link.waiting.popleft())
+        while self._link.idle:
+            self._sampler.start(self._link.idle.popleft())
         if self._link.requested:
             self._link.requested = False
             self._attention.set()

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now
-from umlaut_async.probes import Place
+from umlaut_async.probes import FIRST_DEADLINE, Place
 from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ _logger = logging.getLogger("umlaut_async")
 # The constructor of a NamedTuple from an iterable takes twice the time.
 new_call_record = tuple.__new__
 
-_EDGE_DEADLINE = 5.0
-"""How many seconds a flush waits for edge readings of calls that have ended."""
+_EDGE_DEADLINE = FIRST_DEADLINE + 1
+"""How many seconds a flush waits for edge readings of calls that have ended: until they are taken or given up."""
 _EDGE_LOOK = 0.01
 """How often it looks for them, in seconds."""
 _TURN = 500

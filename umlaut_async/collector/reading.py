@@ -36,6 +36,7 @@ class Reader:
         self._now = now
         self._thread: _ReadingThread | None = None
         self._turn = asyncio.Lock()
+        self._deadline = probe.deadline if probe.first_deadline is None else probe.first_deadline
 
     async def read(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Reading]:
         """Take one reading, and tell when it was taken.
@@ -48,19 +49,23 @@ class Reader:
             UnreadableError: It failed, did not answer in time, or gave what is no number.
         """
         probe = self._probe
+        deadline = self._deadline
         try:
             if probe.place is Place.CALLER:
                 value = probe.read()
                 return self._now(), value
-            async with asyncio.timeout(probe.deadline):
+            async with asyncio.timeout(deadline):
                 at, value = await (self._in_thread() if probe.place is Place.THREAD else self._on_loop(loop))
             return at, value if probe.check is None else probe.check(value)
         except (UnavailableError, UnreadableError):
             raise
         except TimeoutError:
-            raise UnreadableError(f"read() gave no answer within {probe.deadline:g} s") from None
+            raise UnreadableError(f"read() gave no answer within {deadline:g} s") from None
         except Exception as error:
             raise UnreadableError(f"read() raised {_describe(error)}") from error
+        finally:
+            # Only now: others that wait for the first reading to be over need as long as that one.
+            self._deadline = probe.deadline
 
     async def _on_loop(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Any]:
         if loop is None:
@@ -215,7 +220,7 @@ class _ReadingThread:
             error: Exception | None = None
             try:
                 value = self._probe.read()
-                value = self._now(), value
+                value = self._now() if self._probe.stamp is None else self._probe.stamp(value), value
             except (UnavailableError, UnreadableError) as raised:
                 error = raised
             except BaseException as raised:

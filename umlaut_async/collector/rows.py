@@ -10,9 +10,10 @@ import msgspec
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.loops import LoopSeries
+from umlaut_async.metrics.edges import FAR, NEAR, NEEDS_EDGES, TooShortError, distance
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
-from umlaut_async.probes import UnavailableError, UnreadableError
+from umlaut_async.probes import Place, UnavailableError, UnreadableError
 from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
 from umlaut_async.store.values import encode, storable
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from umlaut_async.calls import Call
     from umlaut_async.collector.faults import Faults
-    from umlaut_async.collector.series import Series
+    from umlaut_async.collector.series import Edges, Series
     from umlaut_async.metrics.reductions import Outcome
+    from umlaut_async.probes import Probe
 
 Row: TypeAlias = "tuple[Any, ...]"
 
@@ -46,7 +48,11 @@ class _Metric(NamedTuple):
     """Method, type, description and unit."""
     source: Series | LoopSeries | None
     edge: int | None
+    """The position of what the caller read."""
+    elsewhere: bool
+    """Whether the edges are read by somebody else than the caller."""
     needs_entries: bool
+    needs_edges: bool
 
 
 class _Stage(NamedTuple):
@@ -87,6 +93,7 @@ class Rows:
         self._event_ids = itertools.count(self._base + 1)
         self._untracked: set[tuple[str, ...]] = set()
         self._lacking: set[tuple[str, ...]] = set()
+        self._too_short: set[tuple[str, ...]] = set()
         self._threads: dict[int, str] | None = None
         self._shown: dict[int, str] = {}
         """The threads of running calls, by the numbers of these."""
@@ -100,12 +107,14 @@ class Rows:
                 (stage.name, metric.measure_type, metric.description, metric.unit),
                 None if metric.series is None else self._series[metric.series],
                 metric.edge,
+                metric.series is not None and self._series[metric.series].probe.place is not Place.CALLER,
                 metric.reduction in NEEDS_ENTRIES,
+                metric.reduction in NEEDS_EDGES,
             )
             for position, metric in enumerate(stage.metrics)
         ]
         waits = any(
-            metric.source is not None and (metric.edge is None or metric.source.probe.pending is not None)
+            metric.elsewhere or (metric.source is not None and metric.source.probe.pending is not None)
             for metric in metrics
         )
         loops = [metric.source for metric in metrics if isinstance(metric.source, LoopSeries)]
@@ -120,10 +129,10 @@ class Rows:
             source, edge = metric.source, metric.edge
             if source is None:
                 continue
-            if edge is None:
+            if metric.elsewhere:
                 if source.awaits_edges(record.number):
                     return True
-            elif source.probe.pending is not None and source.probe.pending(record.left[edge]):
+            elif edge is not None and source.probe.pending is not None and source.probe.pending(record.left[edge]):
                 return True
         return False
 
@@ -150,23 +159,36 @@ class Rows:
         span = (*self._span(stage, number, parent, task, started), duration, producing, status, error)
         ended = self._epoch + started + duration
         results: list[Row] = []
-        outcome: Outcome | None
-        for position, reduce, described, source, edge, needs_entries in self._stages[stage].metrics:
+        for metric in self._stages[stage].metrics:
+            position, reduce, described, source, edge, elsewhere, needs_entries, needs_edges = metric
             tracked = items if entries is None else entries.get(position, items)
             series = source.of(number) if isinstance(source, LoopSeries) else source
+            off = 0.0
+            outcome: Outcome | None = None
             if series is None:
                 # Without a series a call has none of the readings either.
                 outcome = reduce(record, tracked, None, None, None, duration) if source is None else None
             else:
                 samples = series.summary(number, started, started + duration)
-                if edge is None:
-                    first, last, elapsed = series.take_edges(number)
-                else:
+                if elsewhere:
+                    edges = series.take_edges(number)
+                    off = _distance(series.probe, started, duration, edges)
+                    first, last, elapsed = edges.entered, edges.left, edges.left_at - edges.entered_at
+                    if edge is not None:
+                        first, last = (entered[edge], first), (left[edge], last)
+                elif edge is not None:
                     first, last, elapsed = entered[edge], left[edge], duration
-                outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
+                try:
+                    if needs_edges and off >= FAR:
+                        raise TooShortError
+                    outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
+                except TooShortError:
+                    self._report_too_short(described)
             if outcome is not None:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
+                if off > NEAR:
+                    provenance = "estimated"
                 text = None if data is None else _encode(data).decode()
                 identity = next(self._result_ids), self.process_id, span[0]
                 series_id = None if series is None else self._base + series.number
@@ -235,7 +257,28 @@ class Rows:
         data = {"type": measure_type, "description": description, "stage": stage}
         self._report(EventRecord(now(), "untracked", message, data))
 
+    def _report_too_short(self, described: tuple[str, str, str, str]) -> None:
+        if described in self._too_short:
+            return
+        self._too_short.add(described)
+        stage, measure_type, description, _ = described
+        message = (
+            f"{stage!r} had calls that were too short for the readings of their {measure_type} {description!r}, "
+            "which is absent there: measure a longer stretch at once"
+        )
+        data = {"type": measure_type, "description": description, "stage": stage}
+        self._report(EventRecord(now(), "too-short", message, data))
+
     def _thread_name(self, identifier: int) -> str:
         if self._threads is None:
             self._threads = {thread.ident or 0: storable(thread.name) for thread in threading.enumerate()}
         return self._threads.get(identifier) or f"thread {identifier}"
+
+
+def _distance(probe: Probe, started: int, duration: int, edges: Edges) -> float:
+    """Return how far the readings for the edges of a call lie from these, as a share of its duration."""
+    if edges.entered is None or edges.left is None or probe.place is Place.CALLBACK:
+        return 0  # The time that a callback is waited for is what it measures.
+    if probe.still is not None and probe.still(edges.before, edges.left):
+        return 0
+    return distance(started, duration, edges.entered_at, edges.left_at, probe.step)

@@ -41,10 +41,10 @@ class Sampler:
     def __init__(self, report: Callable[[EventRecord], None], clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self.faults = Faults(report, self._clock.now)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Hashable] = {}
+        """What runs, and the source that it reads."""
         # One for each source, since a source is read once at a time, however many series it has.
         self._readers: dict[Hashable, Reader] = {}
-        self._sampling: set[Series] = set()
         self._reading_edges: set[Series] = set()
         self.edge_taken = asyncio.Event()
         """Set whenever edge requests have been answered."""
@@ -53,12 +53,13 @@ class Sampler:
         """Sample a series until no call wants it any more."""
         if not series.sampled:
             series.sampled = True
-            self._spawn(self._sample(series), series, self._sampling)
+            self._spawn(self._sample(series), series)
 
     def take_edges(self, series: Series) -> None:
         """Answer the edge requests of a series."""
         if series.edge_requests and series not in self._reading_edges:
-            self._spawn(self._answer_edges(series), series, self._reading_edges)
+            self._reading_edges.add(series)
+            self._spawn(self._answer_edges(series), series)
 
     async def close(self) -> None:
         """End all tasks and threads."""
@@ -69,15 +70,12 @@ class Sampler:
             reader.close()
         self._readers.clear()
 
-    def _spawn(self, work: Coroutine[None, None, None], series: Series, busy: set[Series]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], series: Series) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        busy.add(series)
+        self._tasks[task] = series.probe.key
 
         def finish(_: object) -> None:
-            self._tasks.discard(task)
-            busy.discard(series)
-            self._release(series)
+            self._release(self._tasks.pop(task))
             if not task.cancelled() and (defect := task.exception()) is not None:
                 _logger.error("sampling failed, which is a defect of umlaut_async", exc_info=defect)
 
@@ -119,20 +117,23 @@ class Sampler:
 
     async def _answer_edges(self, series: Series) -> None:
         next_sample = 0
-        while series.edge_requests:
-            requests, loop = _batch(series)
-            taken = await self._read(series, loop)
-            if taken is not None and series.samples and series.probe.rate is None and taken.at >= next_sample:
-                next_sample = taken.at + series.interval // 10
-                _add(series, None, taken)
-            for request in requests:
-                series.answer(request, *((0, None) if taken is None else taken[:2]))
-            self.edge_taken.set()
+        try:
+            while series.edge_requests:
+                requests, loop = _batch(series)
+                taken = await self._read(series, loop)
+                if taken is not None and series.samples and series.probe.rate is None and taken.at >= next_sample:
+                    next_sample = taken.at + series.interval // 10
+                    _add(series, None, taken)
+                for request in requests:
+                    series.answer(request, *((0, None) if taken is None else taken[:2]))
+                self.edge_taken.set()
+        finally:
+            # Not only when the task is found to have ended: a request that comes in between would be overlooked.
+            self._reading_edges.discard(series)
 
-    def _release(self, series: Series) -> None:
+    def _release(self, source: Hashable) -> None:
         """Close the reader of a source that nothing reads at present."""
-        source = series.probe.key
-        if not any(other.probe.key == source for other in self._sampling | self._reading_edges):
+        if source not in self._tasks.values():
             reader = self._readers.pop(source, None)
             if reader is not None:
                 reader.close()
@@ -166,6 +167,7 @@ class Sampler:
             return None
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
+        series.latest = taken.reading
         return taken
 
 

@@ -33,6 +33,17 @@ class EdgeRequest(NamedTuple):
     first: bool
 
 
+class Edges(NamedTuple):
+    """What was read for the two edges of a call, by somebody else than the caller; None where that failed."""
+
+    entered_at: int
+    entered: Reading
+    left_at: int
+    left: Reading
+    before: Reading
+    """The latest reading from before the call, if that is of use."""
+
+
 class Series:
     """One series. Calls enter and leave it from any thread; all else is the collector's.
 
@@ -80,6 +91,10 @@ class Series:
         self.edge_requests: deque[EdgeRequest] = deque()
         self.edges: dict[EdgeRequest, tuple[int, Reading]] = {}
         """The answers to the edge requests: when it was taken, and the reading, or None where it failed."""
+        self.latest: Reading = None
+        """The latest reading, if there was one."""
+        self._before: dict[int, Reading] = {}
+        """The latest reading before each call, where it is to be compared with the one after it."""
         self.loops: dict[int, AbstractEventLoop | None] = {}
         """The event loop of each call whose edges are requested."""
         self.loop: Callable[[], AbstractEventLoop | None] = _no_loop
@@ -99,18 +114,23 @@ class Series:
         """Let a call begin to use the series; the collector is woken only if nothing samples it."""
         if self.unavailable:
             return
-        if self._caller_reads:
-            self._edge_sample(started, reading)
-        else:
+        if not self._caller_reads:
             # Before `calls`, so that a call that is running has a loop.
             self.loops[number] = asyncio._get_running_loop()
-            self._request_edge(EdgeRequest(number, True))
+            if self.probe.still is not None:
+                self._before[number] = self.latest
         if not self.calls:
             self.visits += 1
         self.calls[number] = self.windows[number] = started
-        if not self.sampled and (self.samples or not self._caller_reads):
+        idle = not self.sampled and (self.samples or not self._caller_reads)
+        if idle:
             self._link.idle.append(self)
-            self._link.wake()
+        if not self._caller_reads:
+            self._request_edge(EdgeRequest(number, True))
+        else:
+            self._edge_sample(started, reading)
+            if idle:
+                self._link.wake()
 
     def leave(self, number: int, ended: int, reading: Reading) -> None:
         """Let a call cease to use the series."""
@@ -149,12 +169,12 @@ class Series:
             return False
         return EdgeRequest(call, True) not in self.edges or EdgeRequest(call, False) not in self.edges
 
-    def take_edges(self, call: int) -> tuple[Reading, Reading, int]:
-        """Return the readings at the edges of a call, None for one that failed, and the nanoseconds between them."""
+    def take_edges(self, call: int) -> Edges:
+        """Return the readings for the edges of a call that has ended, which are not asked for again."""
         self.loops.pop(call, None)
-        entered_at, entered = self.edges.pop(EdgeRequest(call, True), (0, None))
-        left_at, left = self.edges.pop(EdgeRequest(call, False), (0, None))
-        return entered, left, left_at - entered_at
+        entered = self.edges.pop(EdgeRequest(call, True), (0, None))
+        left = self.edges.pop(EdgeRequest(call, False), (0, None))
+        return Edges(*entered, *left, self._before.pop(call, None))
 
     def answer(self, request: EdgeRequest, at: int, reading: Reading) -> None:
         """Answer an edge request, unless the call has done without."""

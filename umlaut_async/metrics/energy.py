@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.metrics.edges import TooShortError, share
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.probes.rapl import Energy, energy, watts
 from umlaut_async.probes.unwrap import difference
@@ -12,6 +13,7 @@ from umlaut_async.summary import Summary
 if TYPE_CHECKING:
     from umlaut_async.metrics.reductions import Outcome, Reduction
     from umlaut_async.probes import Probe
+    from umlaut_async.records import CallRecord
 
 
 class PowerMetric(Metric):
@@ -21,7 +23,9 @@ class PowerMetric(Metric):
     between ticks. Beside it are kept the power of each package, and of their memory where that is counted. It is the
     power of the whole machine: other processes use it too.
 
-    The source are the RAPL counters of the CPU, read through pyRAPL. They move about once in a millisecond.
+    The source are the RAPL counters of the CPU, read through pyRAPL. They move about once in a millisecond, and are
+    read a little after the edges. Where that is long for a call, as for one of a few milliseconds, its value is
+    estimated from the power between the readings, or absent.
 
     Args:
         description: What is measured, in the words of the user.
@@ -42,7 +46,9 @@ class EnergyMetric(Metric):
     A call's value is the energy of all packages between its edges. Beside it are kept the energy of each package, and
     of their memory where that is counted. It is the energy of the whole machine: other processes use it too.
 
-    The source are the RAPL counters of the CPU, read through pyRAPL. They move about once in a millisecond.
+    The source are the RAPL counters of the CPU, read through pyRAPL. They move about once in a millisecond, and are
+    read a little after the edges. Where that is long for a call, as for one of a few milliseconds, its value is
+    estimated from the power between the readings, or absent.
 
     Args:
         description: What is measured, in the words of the user.
@@ -61,10 +67,15 @@ class EnergyMetric(Metric):
 
 
 def _energy(
-    call: object, entries: object, entered: Energy | None, left: Energy | None, samples: object, elapsed: int
+    call: CallRecord, entries: object, entered: Energy | None, left: Energy | None, samples: object, elapsed: int
 ) -> Outcome | None:
     spent = _spent(entered, left, elapsed)
-    return None if spent is None else (sum(spent["packages"]), {**spent})
+    if spent is None:
+        return None
+    part = share(call.duration, elapsed)
+    if part != 1:
+        spent = {name: [round(µJ * part) for µJ in each] for name, each in spent.items()}
+    return sum(spent["packages"]), {**spent}
 
 
 def _power(
@@ -88,12 +99,14 @@ def _power(
 
 def _spent(entered: Energy | None, left: Energy | None, elapsed: int) -> dict[str, list[int]] | None:
     """Return what each package and each memory used between two readings, in µJ; None where that is not known."""
-    # One reading may have answered both edges of a short call; what it used is then unknown, and not 0.
     if entered is None or left is None or elapsed <= 0:
         return None
     packages = difference(entered.packages, left.packages)
     if packages is None:
         return None
+    if not any(packages):
+        # No CPU that runs uses nothing.
+        raise TooShortError
     dram = difference(entered.dram, left.dram)
     return {"packages": packages, "dram": dram} if dram else {"packages": packages}
 

@@ -6,6 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.metrics.edges import share
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.reductions import Outcome, Reduction, described, readings_of
 from umlaut_async.probes.cuda import gpu_moment, seconds_between
@@ -143,7 +144,7 @@ def _energy(
     readings = readings_of(entered, left, samples)
     if entered is None or left is None or readings is None or left < readings.max:
         return None  # Also where the counter stood higher before: it began anew with the driver.
-    return left - entered, described(readings)
+    return (left - entered) * share(call.duration, elapsed), described(readings)
 
 
 def _gpu_time(call: CallRecord, entries: object, entered: Any, left: Any, *_: object) -> Outcome | None:

@@ -60,7 +60,7 @@ class Metric:
     unit: ClassVar[str] = ""
     counter: ClassVar[bool] = False
     """Whether the readings are of a counter that only grows."""
-    reduction: ClassVar[str] = ""
+    reduction: str = ""
     """How the value of a call is made, by name; empty for the way that `counter` says."""
 
     steps: ClassVar[bool] = False

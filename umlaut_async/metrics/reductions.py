@@ -10,6 +10,7 @@ from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.summary import Summary, merge, summarise
 
 if TYPE_CHECKING:
+    from umlaut_async.probes.tree_time import TreeTime
     from umlaut_async.records import CallRecord, Reading
 
 Outcome: TypeAlias = "tuple[float, dict[str, Any] | None]"
@@ -60,6 +61,22 @@ def _cpu(
     if entered is None or left is None or elapsed <= 0:
         return None
     value = 100 * (left - entered) / elapsed
+    return value, described(samples or Summary(1, value, value, value, value, value))
+
+
+def _tree_cpu(
+    call: CallRecord,
+    entries: object,
+    entered: tuple[int | None, TreeTime | None],
+    left: tuple[int | None, TreeTime | None],
+    samples: Summary | None,
+    elapsed: int,
+) -> Outcome | None:
+    (entered_here, entered_tree), (left_here, left_tree) = entered, left
+    if entered_here is None or left_here is None or entered_tree is None or left_tree is None or elapsed <= 0:
+        return None
+    others = (left_tree.others - entered_tree.others) / elapsed
+    value = 100 * ((left_here - entered_here) / max(1, call.duration) + others)
     return value, described(samples or Summary(1, value, value, value, value, value))
 
 
@@ -140,6 +157,7 @@ REDUCTIONS: dict[str, Reduction] = {
     "latency": _latency,
     "throughput": _throughput,
     "cpu": _cpu,
+    "tree cpu": _tree_cpu,
     "io": _io,
     "peak": _peak,
     "mean": _mean,

@@ -20,7 +20,8 @@ class CPUMetric(_Resource):
     """Measure the CPU use of the process during a call, in percent of one core.
 
     A call's value is the exact CPU time between its edges over its duration; samples hold the rate between ticks.
-    The source is the CPU clock of the process; with its children also what the kernel accounts to each of them.
+    The source is the CPU clock of the process; with its children also what the kernel accounts to each of them. That
+    is read a little after the edges; where it is long for a call, the part of the children is estimated, or all absent.
 
     Args:
         description: What is measured, in the words of the user.
@@ -31,6 +32,11 @@ class CPUMetric(_Resource):
     measure_type = "cpu"
     unit = "%"
     reduction = "cpu"
+
+    def __init__(self, description: str, interval: float = 1, *, children: bool = False) -> None:
+        super().__init__(description, interval, children=children)
+        if children:
+            self.reduction = "tree cpu"
 
     def probe(self) -> Probe:
         return tree_cpu() if self.children else cpu_time()

@@ -25,7 +25,7 @@ from umlaut_async.probes.nvml_errors import (
     code_of,
     explained,
 )
-from umlaut_async.probes.probe import Place, Probe, UnavailableError, UnreadableError
+from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,7 +294,8 @@ def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared, visible
     _wanted = True
     read = partial(_read, field, gpu, nvml, visible)
     outside = ("nvml", field.name, gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return Probe(("nvml", field.name, gpu, visible), read, field.source, Place.THREAD, outside=outside)
+    key = "nvml", field.name, gpu, visible
+    return Probe(key, read, field.source, Place.THREAD, first_deadline=FIRST_DEADLINE, outside=outside)
 
 
 def _read(field: Field, gpu: int, nvml: Callable[[], Nvml], visible: str | None) -> float:

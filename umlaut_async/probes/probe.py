@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from umlaut_async.records import Reading
 
 
+FIRST_DEADLINE = 5.0
+"""The seconds after which the first reading of a source is given up: a driver that nobody keeps loaded takes some."""
+
+
 class UnreadableError(Exception):
     """A reading could not be taken this time; the message says why."""
 
@@ -66,6 +70,18 @@ class Probe(NamedTuple):
     """Asked after a reading: the nanoseconds within which the next must follow, whatever the interval."""
     deadline: float | None = 2.0
     """The seconds after which a reading elsewhere than in the caller is given up."""
+    first_deadline: float | None = None
+    """The same for the first reading, where that may take longer."""
+    stamp: Callable[[Any], int] | None = None
+    """Tells when a reading was taken, where that is known better than by the end of `read`: another thread may hold the
+    interpreter for milliseconds between the two."""
+    step: int = 0
+    """The nanoseconds between two moves of a counter."""
+    beside: Callable[[], Reading] | None = None
+    """What the caller reads at the edges, as it is cheap, beside the reading that is taken elsewhere."""
+    still: Callable[[Any, Any], bool] | None = None
+    """Given a reading from before a call, or None, and one from after it: whether all that the caller does not read
+    stood still in between. Then it does not matter when it was read."""
     pending: Callable[[Any], bool] | None = None
     """Tells of a reading at the last edge whether what it stands for is still to come."""
     overdue: Callable[[int], Reading] | None = None

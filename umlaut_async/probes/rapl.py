@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import now
-from umlaut_async.probes.probe import Place, Probe, UnreadableError
+from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnreadableError
 from umlaut_async.probes.rapl_domains import Domain, open_domains
 from umlaut_async.probes.unwrap import Count, WrappingCounter, difference
 
@@ -24,6 +25,8 @@ _FASTEST = 1_000_000_000
 _LEAST_RANGE = 65_532_000_000
 """µJ: the smallest range that is common, 2³² units of 15.3 µJ."""
 _SHORTEST_WAIT = 1_000_000
+_STEP = 1_000_000
+"""The nanoseconds between two moves of the counters."""
 
 
 class Energy(NamedTuple):
@@ -32,6 +35,8 @@ class Energy(NamedTuple):
     packages: tuple[Count, ...]
     dram: tuple[Count, ...]
     """Of those sockets that count the energy of their memory, and whose count can be read."""
+    at: int = 0
+    """When the packages were read, in nanoseconds of a monotonic clock: the mean of the moments."""
 
 
 def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) -> Probe:
@@ -47,6 +52,9 @@ def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) ->
         Place.THREAD,
         rate,
         keep_awake=_keep_awake,
+        first_deadline=FIRST_DEADLINE,
+        stamp=attrgetter("at"),
+        step=_STEP,
         close=_close,
         outside=("rapl", rate is not None),
     )
@@ -91,15 +99,14 @@ class EnergyReader:
                 self._close()
             if not self._packages:
                 self._open()
-            at = self._clock()
             # All are read, though one may fail: a counter that is not read for long loses its count.
-            packages, failures = self._add(self._packages, at)
-            dram, failures_of_dram = self._add(self._dram, at)
+            packages, moments, failures = self._add(self._packages)
+            dram, _, failures_of_dram = self._add(self._dram)
             if failures or failures_of_dram:
                 self._close()
             if failures:
                 raise UnreadableError("; ".join(failures))
-            return Energy(packages, dram)
+            return Energy(packages, dram, sum(moments) // len(moments))
 
     def keep_awake(self) -> int | None:
         """Return the nanoseconds within which the next reading must follow, so that no wrap is missed."""
@@ -114,16 +121,19 @@ class EnergyReader:
     def _domains(self) -> list[Domain]:
         return self._packages + self._dram
 
-    def _add(self, domains: Iterable[Domain], at: int) -> tuple[tuple[Count, ...], list[str]]:
-        counts, failures = [], []
+    def _add(self, domains: Iterable[Domain]) -> tuple[tuple[Count, ...], list[int], list[str]]:
+        counts, moments, failures = [], [], []
         for domain in domains:
             counter = self._counters[domain.path]
+            # Before, and not after: when a read returns, another thread may have the interpreter for some milliseconds.
+            at = self._clock()
+            moments.append(at)
             try:
                 counts.append(counter.add(domain.read(), at))
             except (OSError, ValueError) as error:
                 counter.lose()
                 failures.append(f"{domain.path} could not be read: {error}")
-        return tuple(counts), failures
+        return tuple(counts), moments, failures
 
     def _open(self) -> None:
         known = self._counters

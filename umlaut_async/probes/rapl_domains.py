@@ -27,6 +27,7 @@ class Domain:
         self._api = api
         self._socket = socket
         self._file = api._sys_files[0]
+        api._sys_files[0] = _OneCall(self._file)
         self.path: str = self._file.name
 
     def read(self) -> int:
@@ -44,6 +45,19 @@ class Domain:
 
     def close(self) -> None:
         self._file.close()
+
+
+class _OneCall:
+    """A file as pyRAPL uses it, read by one system call: at each of them other threads may take the interpreter."""
+
+    def __init__(self, file: Any) -> None:
+        self._descriptor = file.fileno()
+
+    def seek(self, *_: int) -> None:
+        """Do nothing, since `readline` always begins at the start."""
+
+    def readline(self) -> bytes:
+        return os.pread(self._descriptor, 64, 0)
 
 
 def open_domains() -> tuple[list[Domain], list[Domain]]:

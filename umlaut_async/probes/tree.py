@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from umlaut_async.probes import helpers
-from umlaut_async.probes.probe import Place, Probe
+from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.probes.tree_ledger import Entry, Ledger
 from umlaut_async.probes.tree_memory import TreeMemory
 from umlaut_async.probes.tree_sources import source_for
+from umlaut_async.probes.tree_time import TreeTime, others_stood_still, read_clocks
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ T = TypeVar("T")
 SOURCE = "process-tree"
 
 _STEP_OF_OWN_CHILDREN = 2_000
+_TICK = 4_000_000
+"""Nanoseconds: some kernels bring the clock of another process, while it runs, up to date only at their ticks."""
 
 
 def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
@@ -37,27 +42,25 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
         proc: Where the process file system is mounted.
     """
 
-    def reader(root: int) -> Callable[[], int]:
+    def reader(root: int) -> Callable[[], TreeTime]:
         source = source_for(proc)
         family, ledger = Family(root, source), Ledger()
+        here = proc == "/proc"
 
-        def measure(pid: int) -> tuple[int | None, int | None]:
-            here = pid == os.getpid() and proc == "/proc"
-            return source.cpu_clock(pid), _reaped_by_this_process() if here else None
+        def exactly_reaped(pid: int) -> int | None:
+            return _reaped_by_this_process() if here and pid == os.getpid() else None
 
-        def read() -> int:
-            reading = family.read(measure)
-            entries = []
-            for member in reading.living:
-                clock, exactly_reaped = member.value or (None, None)
-                own = member.status.own if clock is None else clock
-                reaped, step = (
-                    (member.status.reaped, source.step)
-                    if exactly_reaped is None
-                    else (exactly_reaped, _STEP_OF_OWN_CHILDREN)
-                )
-                entries.append(Entry(member.key, member.parent, own, reaped, step))
-            return ledger.update(entries, reading.gone)
+        def read() -> TreeTime:
+            reading = family.read(exactly_reaped)
+            clocks, at = read_clocks(source, [member.key[0] for member in reading.living], here)
+            entries, own_of_root = [], 0
+            for (key, parent, exactly, status), clock in zip(reading.living, clocks, strict=True):
+                own = status.own if clock is None else clock
+                reaped, step = (status.reaped, source.step) if exactly is None else (exactly, _STEP_OF_OWN_CHILDREN)
+                entries.append(Entry(key, parent, own, reaped, step))
+                if key[0] == root:
+                    own_of_root = own
+            return TreeTime(ledger.update(entries, reading.gone), own_of_root, at)
 
         return read
 
@@ -67,6 +70,11 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         rate=_percent,
+        first_deadline=FIRST_DEADLINE,
+        stamp=attrgetter("at"),
+        step=_TICK,
+        beside=time.process_time_ns if pid is None and proc == "/proc" else None,
+        still=others_stood_still,
         outside=_outside("tree-cpu", pid),
     )
 
