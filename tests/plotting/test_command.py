@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pkgutil
 import site
 import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import support
 from tests.plotting.databases import OLD_UUID
+from umlaut_async.compat.command import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +158,12 @@ def test_what_is_missing_is_named_where_no_terminal_is(
 @pytest.mark.parametrize("arguments", [("-p", "seaborn"), ("-u",), ("--unknown",)])
 def test_arguments_that_cannot_be(arguments: tuple[str, ...], cli: Cli, stored: dict[str, Path]) -> None:
     assert cli(stored["last"], *TIME, *arguments).code == 2
+
+
+def test_it_is_installed_under_its_name() -> None:
+    with (support.ROOT / "pyproject.toml").open("rb") as file:
+        scripts = tomllib.load(file)["project"]["scripts"]
+    assert pkgutil.resolve_name(scripts["umlaut-cli"]) is main
 
 
 def test_help_names_all(cli: Cli) -> None:

@@ -79,6 +79,13 @@ def test_labels_say_what_is_needed() -> None:
     assert names(measured("time", 1, measurement_datetime=None)) == ['"train"']
 
 
+def test_titles() -> None:
+    both = measured("time", 1), measured("time", 2, measurement_description="other")
+    assert [shape.title for shape in drawn(both[0])] == ["Time: of training"]
+    assert [shape.title for shape in drawn(*both)] == ["Time"]
+    assert [shape.title for shape in drawn(measured("time", 1, measurement_description=""))] == ["Time"]
+
+
 def test_no_two_labels_are_the_same() -> None:
     close = MOMENT.replace(microsecond=260_000)
     assert names(measured("time", 1), measured("time", 1, measurement_datetime=close), measured("time", 1)) == [

@@ -178,7 +178,8 @@ def _contents(group: list[Read], kind: type[_Of]) -> list[_Of]:
 def _title(measurements: Sequence[Measured]) -> str:
     title = safe(kind_of(measurements[0].measurement_type).title)
     descriptions = {measured.measurement_description for measured in measurements}
-    return f"{title}: {safe(descriptions.pop(), 80)}" if len(descriptions) == 1 else title
+    description = safe(descriptions.pop(), 80) if len(descriptions) == 1 else ""
+    return f"{title}: {description}" if description else title
 
 
 def _own_title(measured: Measured) -> str:
