@@ -1,49 +1,15 @@
-"""A database opened for the questions of a command, and answers as JSON."""
+"""Answers of commands as JSON."""
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from umlaut_async.errors import CorruptStoreError, UmlautError
+from umlaut_async.store.reading import reading
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
-
-    from sqlalchemy.orm import Session
+__all__ = ["JSON_SCHEMA", "as_json", "reading"]
 
 JSON_SCHEMA = 1
-
-
-@contextmanager
-def reading(db_file: str | os.PathLike[str]) -> Iterator[Session]:
-    """Open a database for reading: one session, which sees one state.
-
-    Raises:
-        ArgumentError: This names no database.
-        StoreError: The database cannot be read; the leaf says why.
-    """
-    from sqlalchemy.orm import Session
-
-    from umlaut_async.store.engine import sync_reader
-    from umlaut_async.store.failures import translate
-    from umlaut_async.store.location import look, resolve
-
-    location = resolve(db_file)
-    look(location, "r")
-    engine = sync_reader(location)
-    try:
-        with translate(location.given), Session(engine) as session:
-            yield session
-    except UmlautError:
-        raise
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        # Numbers where text belongs, text that is no JSON: a file may hold what this package never wrote.
-        raise CorruptStoreError(f"{location.given} holds values that this package does not write: {error}") from error
-    finally:
-        engine.dispose()
 
 
 def as_json(document: dict[str, Any]) -> str:

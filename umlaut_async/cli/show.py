@@ -36,7 +36,8 @@ _OF_MISSING = frozenset({"description", "type", "reason", "cure"})
 def show(db: str, run: str | None, as_data: bool) -> None:
     """Show one run in the database DB.
 
-    RUN is the beginning of its uuid, as `umlaut runs` lists it; without it the newest run is shown.
+    RUN is the beginning of its uuid, as `umlaut runs` lists it, its name, last~2, tag:x or @baseline; without it the
+    newest run is shown.
     """
     if as_data:
         with reading(db) as session:
@@ -50,10 +51,10 @@ def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
 
     Args:
         db_file: The database.
-        run: The beginning of the uuid of a run, by default the newest.
+        run: Which run, as `analysis.selectors` says, by default the newest.
 
     Raises:
-        ArgumentError: No run, or more than one, has such a uuid.
+        SelectorError: This means no run, or several.
         StoreError: The database cannot be read.
     """
     from umlaut_async.cli.tables import console
@@ -66,9 +67,10 @@ def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
 
 
 def _document(session: Session, selector: str | None) -> dict[str, Any]:
+    from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import queries
 
-    run = queries.find_run(session, selector)
+    run = select_one(session, selector or "last")
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
         "stages": [
@@ -87,9 +89,10 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
 
 
 def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
+    from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import queries
 
-    run = queries.find_run(session, selector)
+    run = select_one(session, selector or "last")
     yield from _heading(run)
     if stages := queries.stages(session, run.uuid):
         yield from ("", _stage_table(stages))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from umlaut_async.errors import ArgumentError
 from umlaut_async.store import chunks
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Span
 from umlaut_async.summary import Summary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "Stage",
     "Tracked",
     "events",
-    "find_run",
     "runs",
     "samples",
     "series_overview",
@@ -38,7 +38,8 @@ __all__ = [
     "trackers",
 ]
 
-_NAMED_RUNS = 5
+# Databases take only so many parameters of one statement.
+_AT_ONCE = 500
 _MISSED = "missed-ticks"
 
 
@@ -119,38 +120,16 @@ class Samples(NamedTuple):
     values: array[float]
 
 
-def runs(session: Session) -> list[RunInfo]:
-    """Return all runs, the newest first."""
-    return [_run_info(run) for run in session.scalars(select(Run).order_by(Run.started.desc(), Run.uuid))]
-
-
-def find_run(session: Session, selector: str | None = None) -> RunInfo:
-    """Return the run whose uuid begins so, by default the newest one.
-
-    Raises:
-        ArgumentError: There is none, or there are several.
-    """
+def runs(session: Session, uuids: Sequence[str] | None = None) -> list[RunInfo]:
+    """Return all runs, or those with these uuids, the newest first."""
     query = select(Run).order_by(Run.started.desc(), Run.uuid)
-    if selector is None:
-        newest = session.scalars(query.limit(1)).first()
-        if newest is None:
-            raise ArgumentError("this database has no runs yet")
-        return _run_info(newest)
-    exact = session.get(Run, selector)
-    if exact is not None:
-        return _run_info(exact)
-    found = session.scalars(query.where(Run.uuid.startswith(selector, autoescape=True))).all()
-    if not found:
-        known = _some([run.uuid for run in session.scalars(query.limit(_NAMED_RUNS + 1))])
-        raise ArgumentError(f"no run has a uuid that begins with {selector!r}; the newest are {known or 'none at all'}")
-    if len(found) > 1:
-        several = _some([run.uuid for run in found])
-        raise ArgumentError(f"{len(found)} runs have a uuid that begins with {selector!r}: {several}; pass more of it")
-    return _run_info(found[0])
-
-
-def _some(uuids: list[str]) -> str:
-    return ", ".join(uuids[:_NAMED_RUNS]) + (", …" if len(uuids) > _NAMED_RUNS else "")
+    if uuids is None:
+        return [_run_info(run) for run in session.scalars(query)]
+    found: list[RunInfo] = []
+    for start in range(0, len(uuids), _AT_ONCE):
+        some = query.where(Run.uuid.in_(uuids[start : start + _AT_ONCE]))
+        found += (_run_info(run) for run in session.scalars(some))
+    return sorted(found, key=lambda run: (-run.started, run.uuid))
 
 
 def _run_info(run: Run) -> RunInfo:

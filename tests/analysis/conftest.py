@@ -1,0 +1,7 @@
+"""Databases made by hand."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import store
+
+__all__ = ["store"]
