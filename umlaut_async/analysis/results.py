@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from umlaut_async.analysis import windows
+from umlaut_async.analysis import card, windows
 from umlaut_async.analysis.filters import RunFilter
 from umlaut_async.analysis.selectors import select, select_one
 from umlaut_async.analysis.tables import Column, Kind, Table
@@ -107,6 +107,10 @@ class Results:
     def __repr__(self) -> str:
         return f"Results({self.db_file!r})"
 
+    def _repr_html_(self) -> str:
+        with self.session() as session:
+            return card.runs_html(queries.runs(session))
+
 
 class RunResults:
     """One run. Its properties ask the database anew each time, since the run may go on.
@@ -202,6 +206,14 @@ class RunResults:
 
     def __repr__(self) -> str:
         return f"<run {self.uuid[:8]} of {self.name!r}: {self.info.status}>"
+
+    def _repr_html_(self) -> str:
+        with self._results.session() as session:
+            curves = [
+                (series.type, series.unit, queries.series_overview(session, series.id, card.POINTS))
+                for series in run_queries.series(session, self.uuid)[: card.CURVES]
+            ]
+            return card.run_html(self.info, queries.stages(session, self.uuid), curves)
 
 
 class _Chosen(NamedTuple):

@@ -89,6 +89,11 @@ class Table(Sequence[Row]):
     def __repr__(self) -> str:
         return f"<Table of {self.name}: {len(self):,} rows of {', '.join(self._columns)}>"
 
+    def _repr_html_(self) -> str:
+        from umlaut_async.analysis.card import table_html
+
+        return table_html(self)
+
     def to_arrow(self) -> pyarrow.Table:
         """Return it as an Arrow table.
 

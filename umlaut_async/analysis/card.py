@@ -1,0 +1,165 @@
+"""What notebooks show of runs and tables: HTML without JavaScript, in which every stored text is only text."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from umlaut_async.store import values
+from umlaut_async.text import MISSING, duration, moment, number, quantity, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from umlaut_async.analysis.tables import Kind, Table
+    from umlaut_async.store.chunks import Bucket
+    from umlaut_async.store.queries import RunInfo, Stage
+
+__all__ = ["Curve", "run_html", "runs_html", "sparkline", "table_html"]
+
+SHOWN_ROWS = 20
+POINTS = 120
+CURVES = 12
+_WIDTH, _HEIGHT = 240, 36
+# The notebook decides on colours, light or dark; shades are made of its own.
+_STYLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
+# What the card has columns for, and what it leaves out as the time says it already.
+_IN_COLUMNS = frozenset({"time", "cpu", "memory", "latency"})
+
+Curve = tuple[str, str, "Sequence[Bucket]"]
+"""The type of a series, its unit, and its steps of time."""
+
+
+def table_html(table: Table) -> str:
+    """Return the first rows of a table."""
+    rows = ([_cell(row[column.name], column.kind) for column in table.columns] for row in table[:SHOWN_ROWS])
+    right = {index for index, column in enumerate(table.columns) if column.kind in ("integer", "number", "duration")}
+    more = len(table) - SHOWN_ROWS
+    return _div(
+        _html_table([column.name for column in table.columns], rows, right),
+        f"<p>and {more:,} more</p>" if more > 0 else "",
+    )
+
+
+def runs_html(runs: Sequence[RunInfo]) -> str:
+    """Return a line for each run."""
+    rows = (
+        [run.uuid[:8], run.name, run.description, moment(run.started), _wall_time(run), run.status, _tags(run)]
+        for run in runs[:SHOWN_ROWS]
+    )
+    more = len(runs) - SHOWN_ROWS
+    return _div(
+        _html_table(["run", "name", "description", "started", "time", "status", "tags"], rows, {4}),
+        f"<p>and {more:,} more</p>" if more > 0 else "",
+    )
+
+
+def run_html(run: RunInfo, stages: Sequence[Stage], curves: Sequence[Curve]) -> str:
+    """Return a run in short: what it was, its stages, and the course of what was sampled."""
+    heading = f"<b>{_text(run.name)}</b> {_text(run.uuid[:8])} · {_text(run.status)} · {_text(moment(run.started))}"
+    about = " · ".join(_text(part) for part in (_wall_time(run), run.description, _tags(run)) if part)
+    types = list(dict.fromkeys(type_ for stage in stages for type_ in stage.metrics if type_ not in _IN_COLUMNS))
+    rows = (
+        [
+            stage.name,
+            f"{stage.calls:,}",
+            duration(stage.time / 1e9),
+            *(_shown(stage, type_) for type_ in ("cpu", "memory", *types)),
+        ]
+        for stage in stages
+    )
+    columns = ["stage", "calls", "time", "CPU", "memory", *types]
+    return _div(
+        f"<p>{heading}<br>{about}</p>",
+        _html_table(columns, rows, set(range(1, len(columns)))) if stages else "",
+        "".join(f"<figure style='margin:0.5em 0'>{sparkline(curve)}</figure>" for curve in curves),
+    )
+
+
+def sparkline(curve: Curve) -> str:
+    """Return the course of a series as SVG: a band from lowest to highest, a line of means, and a sentence about it."""
+    type_, unit, buckets = curve
+    if not buckets:
+        return f"<figcaption>{_text(type_)}: no samples</figcaption>"
+    low, high = min(bucket.min for bucket in buckets), max(bucket.max for bucket in buckets)
+    mean = sum(bucket.mean * bucket.n for bucket in buckets) / sum(bucket.n for bucket in buckets)
+    sentence = (
+        f"{safe(type_)}: mean {quantity(mean, unit)}, lowest {quantity(low, unit)}, highest {quantity(high, unit)}, "
+        f"{sum(bucket.n for bucket in buckets):,} samples"
+    )
+    began, span = buckets[0].t, (buckets[-1].t - buckets[0].t) or 1
+    across = [_WIDTH * (bucket.t - began) / span for bucket in buckets]
+    upper = [(x, _down(bucket.max, low, high)) for x, bucket in zip(across, buckets, strict=True)]
+    lower = [(x, _down(bucket.min, low, high)) for x, bucket in zip(across, buckets, strict=True)]
+    means = [(x, _down(bucket.mean, low, high)) for x, bucket in zip(across, buckets, strict=True)]
+    return (
+        f"<svg role='img' aria-label='{escape(sentence)}' width='{_WIDTH}' height='{_HEIGHT}' "
+        f"viewBox='0 -1 {_WIDTH} {_HEIGHT + 2}' preserveAspectRatio='none'>"
+        # With an edge, so that a peak of one sample is seen, whose band has no width.
+        f"<polygon points='{_points([*upper, *reversed(lower)])}' fill='currentColor' fill-opacity='0.25' "
+        "stroke='currentColor' stroke-opacity='0.35'/>"
+        f"<polyline points='{_points(means)}' fill='none' stroke='currentColor'/></svg>"
+        f"<figcaption>{_text(sentence)}</figcaption>"
+    )
+
+
+def _down(value: float, low: float, high: float) -> float:
+    # Halves, since the difference of two finite numbers may be too large for a float.
+    height = high / 2 - low / 2
+    return _HEIGHT * ((high / 2 - value / 2) / height) if height else _HEIGHT / 2
+
+
+def _points(places: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _shown(stage: Stage, type_: str) -> str:
+    metric = stage.metrics.get(type_)
+    if metric is None:
+        return MISSING
+    return (
+        metric.provenance if metric.n == 0 else quantity(metric.max if type_ == "memory" else metric.mean, metric.unit)
+    )
+
+
+def _wall_time(run: RunInfo) -> str:
+    return "" if run.ended is None else duration((run.ended - run.started) / 1e9)
+
+
+def _tags(run: RunInfo) -> str:
+    return ", ".join(safe(tag) for tag in run.tags or ())
+
+
+def _cell(value: Any, kind: Kind) -> str:
+    if value is None:
+        return MISSING
+    match kind:
+        case "time":
+            return moment(value)
+        case "duration":
+            return duration(value / 1e9)
+        case "number":
+            return number(value)
+        case "data":
+            return values.encode(value)
+        case _:
+            return str(value)
+
+
+def _text(text: object) -> str:
+    return escape(safe(text))
+
+
+def _div(*parts: str) -> str:
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _html_table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: set[int]) -> str:
+    head = "".join(f"<th style='text-align:left'>{_text(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(_html_cells(row, right))}</tr>" for row in rows)
+    return f"<table style='{_STYLE}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cells(row: Iterable[str], right: set[int]) -> Iterable[str]:
+    for index, cell in enumerate(row):
+        yield f"<td style='text-align:{'right' if index in right else 'left'}'>{_text(cell)}</td>"
