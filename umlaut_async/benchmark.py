@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_COLLECTORS = ("thread", "process")
 _CLOSED = "this benchmark was closed; open() it again to begin a new run"
 
 _benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
@@ -64,7 +65,8 @@ class Benchmark:
         name: The name of the run; the file name of the script by default.
         run_uuid: The identity of the run; a new one by default.
         tags: Words by which runs are found.
-        collector: Where the collector runs: "thread", in this process.
+        collector: Where the collector runs: "thread", in this process, or "process", in one of its own, which samples
+            on while this one holds the GIL, and knows how it ended.
         flush_interval: The seconds after which what was recorded is written at the latest.
 
     Raises:
@@ -95,8 +97,8 @@ class Benchmark:
         self.uuid = str(uuid.uuid4()) if run_uuid is None else text("run_uuid", run_uuid)
         if not self.uuid:
             raise ArgumentError("run_uuid must not be empty; leave it out for a new one")
-        if collector != "thread":
-            raise ArgumentError(f'collector must be "thread", not {collector!r}')
+        if collector not in _COLLECTORS:
+            raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
         self._collector = collector
         self._flush_interval = checked_seconds("flush_interval", flush_interval)
         self._location = resolve(db_file)

@@ -96,11 +96,15 @@ class EventRecord(NamedTuple):
     data: dict[str, Any] | None
 
 
+LOST = "lost"
+"""The status of what was running when its process ended without a word."""
+
+
 class Ending(NamedTuple):
     """How a run ends."""
 
     status: str
-    """The status of the run: ok or error."""
+    """The status of the run: ok, error or lost."""
     how: str
     """What ended the process's part in it."""
 

@@ -47,6 +47,11 @@ class Ledger:
             dropped = {**dropped, reason: dropped.get(reason, 0) + count}
             self._account = Accounting(recorded, stored, dropped, in_flight - count)
 
+    def learn(self, stored: int, dropped: dict[str, int]) -> None:
+        """Enter what a collector in another process tells became of the records."""
+        recorded = self._account.recorded
+        self._account = Accounting(recorded, stored, dropped, recorded - stored - sum(dropped.values()))
+
     def account(self, waiting: int = 0) -> Accounting:
         """Return the account.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Protocol
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.errors import StoreError
-from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
+from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import ModuleType
 
     from umlaut_async.collector.account import Ledger
@@ -32,6 +32,14 @@ _ENVIRONMENT_PATIENCE = 0.5
 """How many seconds the end of a run waits for the description of what it ran on."""
 
 
+class Told(Protocol):
+    """What is set when something has happened."""
+
+    def set(self) -> object:
+        """Take note that it has."""
+        ...
+
+
 class Collector:
     """Collects one run, from `run()` until a request that ends it.
 
@@ -41,6 +49,7 @@ class Collector:
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
+        pid: The process that is measured; by default this one.
     """
 
     def __init__(
@@ -48,9 +57,11 @@ class Collector:
         settings: RunSettings,
         link: Link,
         ledger: Ledger,
-        opened: threading.Event,
-        settled: threading.Event,
+        opened: Told,
+        settled: Told,
+        pid: int | None = None,
     ) -> None:
+        self._pid = os.getpid() if pid is None else pid
         self._opened = opened
         self._settled = settled
         self._settings = settings
@@ -69,6 +80,12 @@ class Collector:
         """What was asked and is not answered yet."""
         self._describing: asyncio.Task[None] | None = None
         self._complained = False
+        self.after_round: Callable[[], Awaitable[None]] | None = None
+        """Called when requests have been answered."""
+
+    def report(self, event: EventRecord) -> None:
+        """Take an event that a reader of the numbers must know."""
+        self._events.append(event)
 
     async def run(self) -> None:
         """Collect until a request ends the run."""
@@ -79,6 +96,8 @@ class Collector:
             while not ended:
                 await self._pause()
                 ended = await self._round()
+                if self.after_round is not None:
+                    await self.after_round()
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._let_go()
@@ -103,18 +122,18 @@ class Collector:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
             opening = await in_thread(_import_opening)
             self._writer, intake = await opening.open_run(
-                self._settings, self._started, self._link, self._sampler, self._ledger, self._events
+                self._settings, self._pid, self._started, self._link, self._sampler, self._ledger, self._events
             )
             self._intakes.append(intake)
         except Exception as error:
             self._failure = _as_store_error(error)
             if self._settings.implied:
                 _logger.error("nothing will be recorded: %s", self._failure)
+        self._link.stores = self._writer is not None
         self._opened.set()
         if self._writer is None:
             self._settled.set()
         else:
-            self._link.stores = True
             self._describing = asyncio.create_task(self._describe(self._writer))
 
     async def _describe(self, writer: Writer) -> None:
@@ -145,7 +164,7 @@ class Collector:
         if ending is not None:
             self._link.recording = False
             for intake in self._intakes:
-                await intake.abandon(self._requests)
+                await intake.abandon(self._requests, lost=ending.status == LOST)
             if self._describing is not None:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
         error = self._failure or await self._store(bool(self._requests), ending)

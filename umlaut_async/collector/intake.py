@@ -72,10 +72,19 @@ class Intake:
         self._open_calls = self.link.open_calls.copy()
         await self._take_records(requests)
 
-    async def abandon(self, requests: list[FlushRequest]) -> None:
-        """End the calls that have not ended, and take their records."""
+    async def abandon(self, requests: list[FlushRequest], *, lost: bool) -> None:
+        """End the calls that have not ended, and take their records.
+
+        Args:
+            requests: Gets the requests that have come meanwhile.
+            lost: Whether the process has ended without a word, so that nothing more is known of its calls.
+        """
         for call in self.link.open_calls.copy().values():
-            call.abandon()
+            if lost:
+                self._ledger.take(1)
+                self._writer.add((self._rows.lost(call),))
+            else:
+                call.abandon()
         await self._take_records(requests)
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.loops import LoopSeries
+from umlaut_async.collector.outside import OutsideSeries
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Place
 from umlaut_async.records import FlushRequest, Record, is_counted
@@ -43,6 +44,9 @@ class Link:
         waiting: Series of which a call wants a reading at its edge.
         requested: Whether a request has come that the collector has not looked at.
         stores: Whether the database of the run could be opened.
+        unsent: Signals that the connection to a collector in another process did not take at once.
+        notify: Signals something to a collector in another process, if it is in one.
+        announce: Makes a new series known to it, as soon as that can be done at once.
     """
 
     def __init__(self) -> None:
@@ -58,6 +62,9 @@ class Link:
         self.waiting: deque[Series] = deque()
         self.requested = False
         self.stores = False
+        self.unsent: deque[tuple[int, int, int, int]] = deque()
+        self.notify: Callable[[int, int, int, int], None] | None = None
+        self.announce: Callable[[Series], None] | None = None
         self._series_by_source: dict[Hashable, Series | LoopSeries] = {}
         self._series_numbers = itertools.count(1)
         self._failures = itertools.count()
@@ -80,6 +87,8 @@ class Link:
             self.sources[series.number] = series
             if isinstance(series, Series):
                 self.series[series.number] = series
+                if self.announce is not None:
+                    self.announce(series)
         return series
 
     def _series_of_loop(self, metric: Metric, probe: Probe) -> Series:
@@ -90,7 +99,8 @@ class Link:
     def _new_series(self, metric: Metric, probe: Probe) -> Series:
         described = (metric.measure_type, metric.unit, metric.description)
         interval = None if metric.interval is None else round(metric.interval * 1e9)
-        return Series(self, next(self._series_numbers), *described, probe, interval)
+        make = Series if self.notify is None or probe.outside is None else OutsideSeries
+        return make(self, next(self._series_numbers), *described, probe, interval)
 
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""
@@ -137,6 +147,7 @@ class Link:
         """Record nothing any more, since this is a forked child: what is here belongs to the parent."""
         self.recording = False
         self._listener = None
+        self.notify = None
         self.records.clear()
         self.open_calls.clear()
 

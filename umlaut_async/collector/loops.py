@@ -57,6 +57,10 @@ class LoopSeries:
         """Return the series of a call."""
         return self._of_call.get(call)
 
+    def assign(self, call: int, series: Series) -> None:
+        """Take note of the series of a call that runs in another process."""
+        self._of_call[call] = series
+
     def forget(self, call: int) -> None:
         """Let go of a call whose results are made."""
         self._of_call.pop(call, None)

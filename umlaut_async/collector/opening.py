@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,19 @@ if TYPE_CHECKING:
 
 
 async def open_run(
-    settings: RunSettings, started: int, link: Link, sampler: Sampler, ledger: Ledger, events: list[EventRecord]
+    settings: RunSettings,
+    pid: int,
+    started: int,
+    link: Link,
+    sampler: Sampler,
+    ledger: Ledger,
+    events: list[EventRecord],
 ) -> tuple[Writer, Intake]:
     """Open the database, begin the run in it, and return what takes and stores its records.
 
     Args:
         settings: What the run is.
+        pid: The process that began it.
         started: When it began, in nanoseconds since the epoch.
         link: Where the records come from.
         sampler: What answers edge requests.
@@ -57,7 +63,7 @@ async def open_run(
             "environment": {},
             "collector": {"mode": settings.collector},
         },
-        process=_process(started),
+        process=_process(pid, started),
         ledger=ledger,
         refused=refused,
     )
@@ -65,8 +71,7 @@ async def open_run(
     return writer, Intake(link, sampler, rows, writer, ledger, events)
 
 
-def _process(started: int) -> dict[str, Any]:
-    pid = os.getpid()
+def _process(pid: int, started: int) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": pid,

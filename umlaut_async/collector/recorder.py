@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector import thread
+from umlaut_async.collector import process, thread
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.collector.account import Accounting
+    from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.records import Answer
 
@@ -99,6 +100,7 @@ class Recorder:
         self._before_end = before_end
         self._ended = _Outcome()
         self._starts = itertools.count()
+        self._channel: Channel | None = None
 
     def start(self) -> None:
         """Start the collector, at the first call of several."""
@@ -106,7 +108,8 @@ class Recorder:
             return
         _live.add(self)
         try:
-            thread.start(self._settings, self.link, self._ledger, self.opened, self.settled)
+            start = process.start if self._settings.collector == "process" else thread.start
+            self._channel = start(self._settings, self.link, self._ledger, self.opened, self.settled)
         except RuntimeError as error:
             # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
             _live.discard(self)
@@ -151,6 +154,12 @@ class Recorder:
         _live.discard(self)
         self._ended.answer(error)
 
+    def forget(self) -> None:
+        """Let go of everything in a forked child: the run and its connection belong to the parent."""
+        self.link.forget()
+        if self._channel is not None:
+            self._channel.forget()
+
     def accounting(self) -> Accounting:
         """Return what became of the records."""
         return self._ledger.account(self.link.in_flight())
@@ -183,7 +192,7 @@ def _end_all() -> None:
 def _forget_in_child() -> None:
     for recorder in list(_live):
         _inherited.append(recorder)
-        recorder.link.forget()
+        recorder.forget()
     _live.clear()
 
 

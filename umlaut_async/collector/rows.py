@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.loops import LoopSeries
+from umlaut_async.collector.threads import ThreadNames
 from umlaut_async.metrics.edges import FAR, NEAR, NEEDS_EDGES, TooShortError, distance
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.probes import Place, UnavailableError, UnreadableError
-from umlaut_async.records import CallRecord, EventRecord, StageRecord, ValueRecord
+from umlaut_async.records import LOST, CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
 from umlaut_async.store.values import encode, storable
 
@@ -94,7 +94,7 @@ class Rows:
         self._untracked: set[tuple[str, ...]] = set()
         self._lacking: set[tuple[str, ...]] = set()
         self._too_short: set[tuple[str, ...]] = set()
-        self._threads: dict[int, str] | None = None
+        self._threads = ThreadNames()
         self._shown: dict[int, str] = {}
         """The threads of running calls, by the numbers of these."""
 
@@ -137,16 +137,21 @@ class Rows:
         return False
 
     def forget_threads(self) -> None:
-        """Look anew who the threads are: their identifiers are used again, so a name soon belongs to another one."""
-        self._threads = None
+        """Look anew who the threads are."""
+        self._threads.forget()
 
     def running(self, call: Call) -> Row:
         """Return the span of a call that has not ended."""
         parent, task = call.parent_number(), call.task
         if not isinstance(task, str):
             # When the call has ended, its thread may have as well.
-            task = self._shown[call.number] = self._thread_name(task)
+            task = self._shown[call.number] = self._threads[task]
         return *self._span(call.plan.stage, call.number, parent, task, call.started), None, None, "running", None
+
+    def lost(self, call: Call) -> Row:
+        """Return the span of a call whose process has ended without a word."""
+        *span, _, producing, _, error = self.running(call)
+        return *span, now() - call.started, producing, LOST, error
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
@@ -239,7 +244,7 @@ class Rows:
         """Return the columns of a span that are known from its start."""
         stage, base = self._stages[stage_number], self._base
         if not isinstance(task, str):
-            task = self._thread_name(task)
+            task = self._threads[task]
         elif not task.isascii():
             task = storable(task)
         above = None if parent is None else base + parent
@@ -268,11 +273,6 @@ class Rows:
         )
         data = {"type": measure_type, "description": description, "stage": stage}
         self._report(EventRecord(now(), "too-short", message, data))
-
-    def _thread_name(self, identifier: int) -> str:
-        if self._threads is None:
-            self._threads = {thread.ident or 0: storable(thread.name) for thread in threading.enumerate()}
-        return self._threads.get(identifier) or f"thread {identifier}"
 
 
 def _distance(probe: Probe, started: int, duration: int, edges: Edges) -> float:

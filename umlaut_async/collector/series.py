@@ -103,6 +103,8 @@ class Series:
         """How often a call came while there was none."""
         self.asked: int | None = None
         """When the reading was asked for that the event loop has not answered yet."""
+        self.announced = False
+        """Whether a collector in another process knows of it."""
         self.missed = 0
         """Ticks missed since this was last reported."""
         self._link = link
@@ -137,7 +139,7 @@ class Series:
         if self.calls.pop(number, None) is None:
             return
         if self._caller_reads:
-            self._edge_sample(ended, reading)
+            self.edge_sample(ended, reading)
         elif self.probe.overdue is not None and self.loops.get(number) is not None:
             self._end_of_answers(number, ended, self.probe.overdue)
         else:
@@ -157,7 +159,7 @@ class Series:
         self._link.waiting.append(self)
         self._link.wake()
 
-    def _edge_sample(self, t: int, reading: Reading) -> None:
+    def edge_sample(self, t: int, reading: Reading) -> None:
         """Keep the reading at an edge of a gauge as a sample, at most one in a tenth of the interval."""
         if self.samples and self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
             self._next_edge_sample = t + self.interval // 10
@@ -192,6 +194,11 @@ class Series:
             return False
         loop = self.loop()
         return loop is None or loop.is_closed()
+
+    def timed_edges(self, call: int) -> tuple[tuple[int, Reading], tuple[int, Reading]]:
+        """Return the readings at the edges of a call, and before each of them when it was taken."""
+        self.loops.pop(call, None)
+        return self.edges.pop(EdgeRequest(call, True), (0, None)), self.edges.pop(EdgeRequest(call, False), (0, None))
 
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from umlaut_async.store.location import Location
+from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 
 
 class RunSettings(NamedTuple):
@@ -19,7 +18,7 @@ class RunSettings(NamedTuple):
     name: str
     tags: tuple[str, ...]
     collector: str
-    """Where the collector runs: "thread"."""
+    """Where the collector runs: "thread" or "process"."""
     flush_interval: float
     """Seconds."""
     argv: tuple[str, ...]

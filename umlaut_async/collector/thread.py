@@ -28,6 +28,21 @@ def collects_here() -> bool:
 def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event) -> None:
     """Collect a run in a daemon thread.
 
+    Args:
+        settings: What the run is.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
+    """
+    start_daemon(lambda: collect(settings, link, ledger, opened, settled), "umlaut-collector")
+
+
+def collect(
+    settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event
+) -> None:
+    """Collect a run in this thread, to its end.
+
     It makes a loop of its own: the user's policy may be another, and its loop may be blocked.
 
     Args:
@@ -37,23 +52,19 @@ def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.E
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
     """
+    _thread.collects = True
+    reason = StoreError("the run has ended")
+    try:
+        # Here, so that neither the import of the package nor the first call waits for it.
+        from umlaut_async.collector.collector import Collector
 
-    def work() -> None:
-        _thread.collects = True
-        reason = StoreError("the run has ended")
-        try:
-            # Here, so that neither the import of the package nor the first call waits for it.
-            from umlaut_async.collector.collector import Collector
-
-            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                runner.run(Collector(settings, link, ledger, opened, settled).run())
-        except BaseException as error:
-            reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")
-            _logger.exception("the collector failed, which is a defect of umlaut_async; nothing more is recorded")
-        finally:
-            opened.set()
-            settled.set()
-            link.close(reason)
-            ledger.drop("not stored", ledger.account().in_flight)
-
-    start_daemon(work, "umlaut-collector")
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(Collector(settings, link, ledger, opened, settled).run())
+    except BaseException as error:
+        reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")
+        _logger.exception("the collector failed, which is a defect of umlaut_async; nothing more is recorded")
+    finally:
+        opened.set()
+        settled.set()
+        link.close(reason)
+        ledger.drop("not stored", ledger.account().in_flight)

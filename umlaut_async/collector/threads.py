@@ -7,6 +7,8 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from umlaut_async.store.values import storable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,3 +53,19 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     start_daemon(work, "umlaut-helper")
     return await answer
+
+
+class ThreadNames:
+    """The names of the threads of this process, by their identifiers."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] | None = None
+
+    def forget(self) -> None:
+        """Look anew who the threads are: their identifiers are used again, so a name soon belongs to another one."""
+        self._names = None
+
+    def __getitem__(self, identifier: int) -> str:
+        if self._names is None:
+            self._names = {thread.ident or 0: storable(thread.name) for thread in threading.enumerate()}
+        return self._names.get(identifier) or f"thread {identifier}"

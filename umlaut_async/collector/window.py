@@ -46,6 +46,14 @@ class SampleLog:
         if self._since is not None:
             self._since.insert(index, since)
 
+    def take_all(self) -> tuple[array[int], array[float], array[int]]:
+        """Return all samples, and forget them: their times, their values, and where those of rates begin."""
+        taken = self.times[:], self.values[:], array("q") if self._since is None else self._since[:]
+        del self.times[:], self.values[:]
+        if self._since is not None:
+            del self._since[:]
+        return taken
+
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within a window, and forget what was carried for it.
 

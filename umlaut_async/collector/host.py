@@ -1,0 +1,120 @@
+"""The collector in a process of its own. It ends with the connection to the process that it measures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector import wire
+from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.collector import Collector
+from umlaut_async.collector.connection import Connection
+from umlaut_async.collector.death import Watch
+from umlaut_async.records import LOST, Ending, FlushRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOGGER = "umlaut_async"
+_HELLO_DEADLINE = 60.0
+
+
+class _Told:
+    """An event whose setting is told at once."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        self.set = tell
+
+
+class _Sent(logging.Handler):
+    """Sends the lines of the log to the measured process, whose log it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self._connection = connection
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._connection.log(record.levelno, self.format(record))
+
+
+def main(descriptor: int) -> None:
+    """Collect a run.
+
+    Args:
+        descriptor: The end of the connection to the measured process.
+    """
+    with (
+        socket.socket(fileno=descriptor) as connected,
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+    ):
+        runner.run(_collect(Channel(connected)))
+
+
+async def _collect(channel: Channel) -> None:
+    first: asyncio.Future[wire.Batch] = asyncio.get_running_loop().create_future()
+    waiting: list[Callable[[], None]] = []
+    connections: list[Connection] = []
+
+    # What comes before the run is known waits: signals may be there before the message that says what it is.
+    def message(content: bytes) -> None:
+        batch = wire.decode_batch(content)
+        if not first.done():
+            first.set_result(batch)
+        elif connections:
+            connections[0].take(batch)
+        else:
+            waiting.append(lambda: connections[0].take(batch))
+
+    def signal(kind: int, series: int, call: int, at: int) -> None:
+        if connections:
+            connections[0].signal(kind, series, call, at)
+        else:
+            waiting.append(lambda: connections[0].signal(kind, series, call, at))
+
+    channel.listen(message, signal)
+    ended = asyncio.ensure_future(channel.ended())
+    ended.add_done_callback(lambda _: first.cancel())
+    try:
+        await asyncio.wait_for(asyncio.shield(first), _HELLO_DEADLINE)
+    except asyncio.CancelledError:
+        return  # The measured process is gone.
+    hello = first.result().hello
+    assert hello is not None
+    assert hello.settings is not None
+    ledger = Ledger()
+    connection = Connection(channel, hello.pid, ledger, lambda event: collector.report(event))
+    told: list[asyncio.Task[None]] = []
+
+    async def reply() -> None:
+        with contextlib.suppress(OSError):
+            await connection.reply()
+
+    def opened() -> None:
+        connection.opened(stores=connection.link.stores)
+        told.append(asyncio.create_task(reply()))
+
+    collector = Collector(hello.settings, connection.link, ledger, _Told(opened), _Told(lambda: None), pid=hello.pid)
+    collector.after_round = reply
+    connections.append(connection)
+    for late in waiting:
+        late()
+    logging.getLogger(_LOGGER).addHandler(_Sent(connection))
+    logging.getLogger(_LOGGER).propagate = False
+    watch = Watch(hello.pid)
+    watching = asyncio.create_task(_end_with(connection, watch, ended))
+    try:
+        await collector.run()
+    finally:
+        watching.cancel()
+        watch.close()
+
+
+async def _end_with(connection: Connection, watch: Watch, ended: asyncio.Future[None]) -> None:
+    """End the run when the measured process has gone without ending it."""
+    await ended
+    how = await watch.how()
+    connection.link.request(FlushRequest(lambda error: None, Ending(LOST, how)))

@@ -1,0 +1,121 @@
+"""The collector in a process of its own, as the measured process starts it and speaks with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector import thread
+from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.threads import start_daemon
+from umlaut_async.errors import StoreError
+
+if TYPE_CHECKING:
+    import threading
+
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.forwarder import Forwarder
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.settings import RunSettings
+
+_logger = logging.getLogger("umlaut_async")
+
+# Forked once more at once, so that it is no child of the measured process, whose `wait` it would confuse.
+_START = """
+import os, sys
+if os.fork():
+    os._exit(0)
+sys.path.insert(0, sys.argv[1])
+import umlaut_async
+del sys.path[0]
+from umlaut_async.collector.host import main
+main(int(sys.argv[2]))
+"""
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def start(
+    settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event
+) -> Channel:
+    """Collect a run in a process of its own, or in a thread of this one where none can be started.
+
+    Args:
+        settings: What the run is.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
+
+    Returns:
+        The connection, which belongs to this process alone.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel = Channel(ours)
+
+    def notify(kind: int, series: int, call: int, at: int) -> None:
+        if not channel.notify(kind, series, call, at):
+            link.unsent.append((kind, series, call, at))
+            link.wake()
+
+    link.notify = notify
+
+    def work() -> None:
+        why = _launch(theirs)
+        if why is None:
+            # Here, so that the first call does not wait for the import of msgspec.
+            from umlaut_async.collector.forwarder import Forwarder, hello
+
+            settled.set()
+            forwarder = Forwarder(hello(settings, settings.location.url, None), channel, link, ledger, opened)
+            if _run(forwarder):
+                _end(forwarder, link, ledger)
+                return
+            why = "it ended before it had begun"
+        _logger.warning("the collector could not be started as a process of its own (%s); it runs in a thread", why)
+        channel.close()
+        link.notify = None
+        link.idle.extend(series for series in list(link.series.values()) if series.calls)
+        thread.collect(settings._replace(collector="thread"), link, ledger, opened, settled)
+
+    start_daemon(work, "umlaut-collector")
+    return channel
+
+
+def _launch(theirs: socket.socket) -> str | None:
+    """Start the process; return why it could not be, if so."""
+    if not sys.executable:
+        return "this Python is part of another program"
+    command = [sys.executable, "-P", "-c", _START, str(_ROOT), str(theirs.fileno())]
+    try:
+        with theirs:
+            status = subprocess.run(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True, check=False,
+            ).returncode  # fmt: skip
+    except OSError as error:
+        return str(error)
+    return None if status == 0 else f"it ended with status {status}"
+
+
+def _run(forwarder: Forwarder) -> bool:
+    """Forward until the run has ended; return whether there was a collector."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(forwarder.run())
+
+
+def _end(forwarder: Forwarder, link: Link, ledger: Ledger) -> None:
+    """Let go of a run that has ended, or whose collector has gone."""
+    reason = StoreError("the run has ended")
+    if forwarder.left_alone:
+        reason = StoreError("the collector of the run has ended before it")
+        link.recording = False
+        lost = ledger.account(link.in_flight()).in_flight
+        _logger.error("the collector has ended before the run: %d records are lost, and nothing more is recorded", lost)
+    link.close(reason)
+    forwarder.answer_left(reason)
+    ledger.drop("collector ended", ledger.account().in_flight)

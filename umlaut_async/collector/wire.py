@@ -1,0 +1,138 @@
+"""The messages between a measured process and a collector in another one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+# The decoders look up the types of fields.
+from umlaut_async.collector.settings import RunSettings  # noqa: TC001
+from umlaut_async.records import Ending, StageRecord, Steps, ValueRecord
+
+
+class Hello(NamedTuple):
+    """Who connects."""
+
+    pid: int
+    settings: RunSettings | None
+    """What the run is; None from a process that joins one."""
+    database: str
+    """The URL of the database that the process records into."""
+    parent: int | None
+    """The process from which this one was forked."""
+
+
+class AnnouncedSeries(NamedTuple):
+    """A series, before anything that mentions its number."""
+
+    number: int
+    measure_type: str
+    unit: str
+    description: str
+    interval: int | None
+    source: str
+    provenance: str
+    is_rate: bool
+    outside: tuple[Any, ...] | None
+    """How the collector reads it, see `umlaut_async.probes.outside`; None where the process itself does."""
+
+
+class AnnouncedLoops(NamedTuple):
+    """A source with a series for each event loop, before anything that mentions its number."""
+
+    number: int
+    source: str
+
+
+class OpenCall(NamedTuple):
+    """A call that has not ended."""
+
+    number: int
+    stage: int
+    parent: int | None
+    task: str
+    started: int
+
+
+class Edge(NamedTuple):
+    """A reading at an edge of a call, taken in the process itself."""
+
+    source: int
+    """What it is called in the record of the stage: a series, or all those of one source on several event loops."""
+    series: int
+    call: int
+    first: bool
+    at: int
+    reading: Any
+
+
+class Event(NamedTuple):
+    """Something that a reader of the numbers must know."""
+
+    t: int
+    kind: str
+    message: str
+    data: str | None
+    """JSON text, in which what UTF-8 has no form for is escaped."""
+
+
+class Samples(NamedTuple):
+    """Samples of a series that the process itself reads, since the last of these."""
+
+    series: int
+    times: bytes
+    values: bytes
+    since: bytes
+    missed: int
+    provenance: str | None
+
+
+EndedCall = tuple[
+    int, int, int | None, str, int, int, str, str | None, dict[int, float] | None, int | None, Steps | None,
+    tuple[Any, ...], tuple[Any, ...],
+]  # fmt: skip
+"""The fields of a `CallRecord`, the thread by its name."""
+
+
+class Batch(msgspec.Struct, array_like=True, omit_defaults=True):
+    """What a measured process says, to be taken in the order of the fields."""
+
+    hello: Hello | None = None
+    series: list[AnnouncedSeries] = []
+    loops: list[AnnouncedLoops] = []
+    stages: list[StageRecord] = []
+    opened: list[OpenCall] = []
+    edges: list[Edge] = []
+    samples: list[Samples] = []
+    calls: list[EndedCall] = []
+    values: list[ValueRecord] = []
+    events: list[Event] = []
+    dropped: dict[str, int] = {}
+    """Records that never came this far, by the reason."""
+    requests: list[tuple[int, Ending | None]] = []
+
+
+class Reply(msgspec.Struct, array_like=True, omit_defaults=True):
+    """What a collector says."""
+
+    opened: bool | None = None
+    """Whether the database could be opened, once that is known."""
+    stored: int | None = None
+    """How many records of this process are committed."""
+    dropped: dict[str, int] = {}
+    log: list[tuple[int, str]] = []
+    """Lines for the log of the process: level and text."""
+    answers: list[tuple[int, str | None, str]] = []
+    """The numbers of requests that are settled, with the name and the text of an error or None."""
+    refusal: str | None = None
+    """Why a process that wanted to join may not."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_batches = msgspec.msgpack.Decoder(Batch)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+encode = _encoder.encode
+decode_batch = _batches.decode
+decode_reply = _replies.decode
