@@ -125,7 +125,7 @@ class Connection:
         # Read by the process itself: only what it is called and how it is reduced are of use here.
         rate = _no_rate if announced.is_rate else None
         key = ("elsewhere", announced.number)
-        return Probe(key, _not_read, announced.source, Place.THREAD, rate, announced.provenance)
+        return Probe(key, _not_read, announced.source, Place(announced.place), rate, announced.provenance)
 
     def _add_stage(self, stage: StageRecord) -> None:
         self._stages[stage.number] = [
@@ -135,12 +135,12 @@ class Connection:
 
     def _open(self, opened: wire.OpenCall) -> None:
         self.link.open_calls[opened.number] = DistantCall(opened)  # type: ignore[assignment]  # as far as it is needed
-        for series, edge in self._stages[opened.stage]:
+        for series, _ in self._stages[opened.stage]:
             if isinstance(series, LoopSeries):
                 continue
             if series.probe.read is _not_read:
                 series.windows[opened.number] = opened.started
-            elif edge is not None and opened.number not in series.windows:
+            elif series.probe.place is Place.CALLER and opened.number not in series.windows:
                 series.enter(opened.number, opened.started, None)
 
     def _add_samples(self, samples: wire.Samples) -> None:
@@ -158,7 +158,7 @@ class Connection:
             if isinstance(series, LoopSeries):
                 continue
             series.calls.pop(number, None)
-            if edge is None or series.probe.read is _not_read:
+            if edge is None or series.probe.place is not Place.CALLER or series.probe.read is _not_read:
                 continue
             if series.probe.restore is not None:
                 entered = _restored(entered, edge, series.probe.restore)

@@ -130,7 +130,7 @@ class Series:
         if not self._caller_reads:
             self._request_edge(EdgeRequest(number, True))
         else:
-            self._edge_sample(started, reading)
+            self.edge_sample(started, reading)
             if idle:
                 self._link.wake()
 
@@ -194,11 +194,6 @@ class Series:
             return False
         loop = self.loop()
         return loop is None or loop.is_closed()
-
-    def timed_edges(self, call: int) -> tuple[tuple[int, Reading], tuple[int, Reading]]:
-        """Return the readings at the edges of a call, and before each of them when it was taken."""
-        self.loops.pop(call, None)
-        return self.edges.pop(EdgeRequest(call, True), (0, None)), self.edges.pop(EdgeRequest(call, False), (0, None))
 
     def summary(self, call: int, start: int, end: int) -> Summary | None:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""

@@ -32,6 +32,7 @@ class AnnouncedSeries(NamedTuple):
     description: str
     interval: int | None
     source: str
+    place: str
     provenance: str
     is_rate: bool
     outside: tuple[Any, ...] | None
