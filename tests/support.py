@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -150,3 +151,11 @@ async def best_of_three_awaited(tolerance: float, measure: Callable[[], Awaitabl
         if errors[-1] <= tolerance:
             return
     raise AssertionError(f"off by {errors}, allowed is {tolerance}")
+
+
+def until(holds: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something holds, and fail if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.02)

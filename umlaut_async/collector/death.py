@@ -13,7 +13,7 @@ _PATIENCE = 2.0
 """How many seconds after the end of its connection a process is waited for."""
 _GET_INFO = 0xC040FF0B
 """The request PIDFD_GET_INFO of Linux 6.13."""
-_INFO = struct.Struct("=QQ11Iii")
+_INFO = struct.Struct("=QQ11Ii")
 _EXIT = 1 << 3
 """In its mask: the status of a process that its parent has waited for, since Linux 6.15."""
 _STATUS_FIELD = 52
@@ -73,12 +73,12 @@ class Watch:
             return None
         import fcntl
 
-        asked = bytearray(_INFO.pack(_EXIT, *[0] * 14)[:64])
+        asked = bytearray(_INFO.pack(_EXIT, *[0] * 13))
         try:
             fcntl.ioctl(self._descriptor, _GET_INFO, asked)
         except OSError:
             return None
-        mask, *_, status, _ = _INFO.unpack(asked)
+        mask, *_, status = _INFO.unpack(asked)
         return status if mask & _EXIT else None
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.collector import Collector
 from umlaut_async.collector.connection import Connection
-from umlaut_async.collector.death import Watch
+from umlaut_async.collector.death import UNKNOWN, Watch
 from umlaut_async.records import LOST, Ending, FlushRequest
 
 if TYPE_CHECKING:
@@ -116,5 +116,9 @@ async def _collect(channel: Channel) -> None:
 async def _end_with(connection: Connection, watch: Watch, ended: asyncio.Future[None]) -> None:
     """End the run when the measured process has gone without ending it."""
     await ended
-    how = await watch.how()
+    how = UNKNOWN
+    try:
+        how = await watch.how()
+    except Exception:
+        logging.getLogger(_LOGGER).exception("how the process ended could not be found out, which is a defect")
     connection.link.request(FlushRequest(lambda error: None, Ending(LOST, how)))

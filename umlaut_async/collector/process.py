@@ -82,7 +82,13 @@ def start(
         link.idle.extend(series for series in list(link.series.values()) if series.calls)
         thread.collect(settings._replace(collector="thread"), link, ledger, opened, settled)
 
-    start_daemon(work, "umlaut-collector")
+    try:
+        start_daemon(work, "umlaut-collector")
+    except RuntimeError:
+        theirs.close()
+        channel.close()
+        link.notify = None
+        raise
     return channel
 
 
