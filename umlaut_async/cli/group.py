@@ -9,6 +9,7 @@ import click
 
 from umlaut_async import __version__
 from umlaut_async.cli.doctor import doctor
+from umlaut_async.cli.old_databases import export, import_
 from umlaut_async.cli.runs import runs
 from umlaut_async.cli.show import show
 from umlaut_async.cli.text import safe
@@ -64,5 +65,7 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(doctor)
+main.add_command(export)
+main.add_command(import_)
 main.add_command(runs)
 main.add_command(show)

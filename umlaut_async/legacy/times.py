@@ -32,6 +32,6 @@ def from_text(text: object) -> int | None:
     except ValueError:
         return None
     if time.tzinfo is not None:
-        time = time.astimezone(datetime.UTC).replace(tzinfo=None)
+        return None
     nanoseconds = (time - _EPOCH) // _MICROSECOND * 1000
     return nanoseconds if abs(nanoseconds) < 1 << 63 else None

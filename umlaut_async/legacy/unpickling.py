@@ -168,6 +168,15 @@ def _scalar(kind: Any, raw: Any) -> Any:
     return value
 
 
+def _empty() -> bytes:
+    return b""
+
+
+def _mutable_bytes(raw: Any = b"", codec: Any = "latin1") -> bytes:
+    # Never by a number, which would be the length of what is reserved.
+    return _latin(raw, codec) if isinstance(raw, str) else bytes(memoryview(raw))
+
+
 def _latin(text: Any, codec: Any) -> bytes:
     # How old protocols write bytes; the codec is not looked up.
     if not isinstance(text, str) or codec != "latin1":
@@ -178,7 +187,8 @@ def _latin(text: Any, codec: Any) -> bytes:
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
-    ("builtins", "bytearray"): bytearray,
+    ("builtins", "bytes"): _empty,
+    ("builtins", "bytearray"): _mutable_bytes,
     ("collections", "OrderedDict"): dict,
     ("datetime", "datetime"): datetime.datetime,
     ("datetime", "date"): datetime.date,

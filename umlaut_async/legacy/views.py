@@ -90,8 +90,7 @@ class _Refusals:
 
         def guard(number: object, *arguments: Any) -> str | None:
             try:
-                value = show(*arguments)
-                return None if value is None else data.encode_shown(value)
+                return data.encode_shown(show(*arguments))
             except Exception as error:
                 if number not in self._named:
                     self._named.add(number)

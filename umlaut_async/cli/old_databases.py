@@ -1,0 +1,87 @@
+"""`umlaut import` and `umlaut export`: UMLAUT's databases into ours, and ours into others."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FORMATS = ("umlaut",)
+
+
+@click.command("import")
+@click.argument("old")
+@click.argument("new")
+@click.option("--fix-swapped", is_flag=True, help="Exchange latency and throughput, which UMLAUT confused until 2023.")
+def import_(old: str, new: str, fix_swapped: bool) -> None:
+    """Add all runs of the database OLD, which UMLAUT wrote, to the database NEW.
+
+    OLD may have any of the forms that UMLAUT had; it is only read. NEW is made if it is not there.
+    """
+    from umlaut_async.legacy.importer import import_database
+
+    with _progress("importing") as progress:
+        done = import_database(old, new, fix_swapped=fix_swapped, progress=progress)
+    click.echo(f"{_counted(done.runs, 'run')} with {_counted(done.measurements, 'measurement')} imported into {new}.")
+    if done.unreadable:
+        click.echo(f"{_counted(done.unreadable, 'measurement')} could not be read; events in {new} name them.")
+    if done.swapped and not fix_swapped:
+        swapped = _counted(done.swapped, "number")
+        click.echo(f"{swapped} of latency and throughput were stored under each other's names; see --fix-swapped.")
+
+
+@click.command()
+@click.argument("db")
+@click.argument("run_or_out", metavar="[RUN|OUT]", required=False)
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("-o", "--output", "out", metavar="OUT", help="The file to make, if it is not given as an argument.")
+def export(db: str, run_or_out: str | None, form: str, out: str | None) -> None:
+    """Write the runs in the database DB in another format into the new file OUT.
+
+    RUN is the beginning of the uuid of a run, the only one to write; it needs -o OUT. The format "umlaut" is the last
+    form of the databases of UMLAUT itself.
+    """
+    from umlaut_async.legacy.exporter import export_database
+
+    run, out = (None, run_or_out) if out is None else (run_or_out, out)
+    if out is None:
+        raise click.UsageError("say where to write to: umlaut export DB --format umlaut OUT")
+    uuid = None if run is None else _uuid(db, run)
+    with _progress("exporting") as progress:
+        done = export_database(db, out, run_uuid=uuid, progress=progress)
+    click.echo(f"{_counted(done.runs, 'run')} with {_counted(done.measurements, 'measurement')} exported to {out}.")
+    left = [_counted(count, name.removesuffix("s")) for name, count in done.left_out.items()]
+    left += ["tags", "environments", "provenances"] if done.runs else []
+    if left:
+        click.echo(f"Without a place in this format: {', '.join(left)}.")
+
+
+def _uuid(db: str, selector: str) -> str:
+    from umlaut_async.cli.database import reading
+    from umlaut_async.store import queries
+
+    with reading(db) as session:
+        return queries.find_run(session, selector).uuid
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+@contextlib.contextmanager
+def _progress(doing: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a progress bar on a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
