@@ -53,11 +53,20 @@ def converted(measurement_type: str, description: str, shown: Any) -> Converted:
         return Converted(description, value, None if data is None else values.encode(data), samples)
     if measurement_type == "hyperparameters":
         shown = _search(shown)
+    if isinstance(shown, int) and not isinstance(shown, bool) and abs(shown) < 1 << 63 and float(shown) == shown:
+        # It may have been a float: SQLite stores whole ones as integers in a column of JSON.
+        return Converted(*_of_number(measurement_type, description, float(shown)), None)
     number, text = values.split(shown)
-    if measurement_type == "latency" and number is not None:
+    if number is not None:
+        return Converted(*_of_number(measurement_type, description, number), None)
+    return Converted(description, None, text, None)
+
+
+def _of_number(measurement_type: str, description: str, number: float) -> tuple[str, float, str | None]:
+    entries = None
+    if measurement_type == "latency":
         description, entries = split_entries(description)
-        text = None if entries is None else values.encode({"entries": entries})
-    return Converted(description, number, text, None)
+    return description, number, None if entries is None else values.encode({"entries": entries})
 
 
 def split_entries(description: str) -> tuple[str, float | None]:

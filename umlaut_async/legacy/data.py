@@ -58,7 +58,7 @@ def old_value(measurement_type: str, stored: bytes | str | float | None) -> Any:
     if measurement_type == "energy":
         value = _inner(value)
     if measurement_type in _NUMBERS and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < 1 << 63 and float(value) == value else value
     if measurement_type == "tta" and isinstance(value, dict) and value.keys() == {"accuracies"}:
         return value["accuracies"]
     return json.dumps(value, indent=4) if is_sampled(value) else value

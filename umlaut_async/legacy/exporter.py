@@ -75,7 +75,9 @@ def export_database(
     """
     found = find(db_file)
     if found.form is not Form.OURS:
-        raise OldDatabaseError(f"{found.path} was written by UMLAUT, so it has that form already")
+        raise OldDatabaseError(
+            f"{found.path} was written by UMLAUT; what is exported is ours, so `umlaut import` it first"
+        )
     target = resolve(out)
     if target.path is None:
         raise StoreError("UMLAUT's databases are files only; pass a path to export to")
@@ -130,12 +132,12 @@ def _count(source: sqlite3.Connection, table: str, chosen: tuple[str | None, ...
 
 def _measurement(number: int, _: int, *row: Any) -> tuple[Any, ...]:
     uuid, time, description, type_, shown, unit, method, value, data, duration = row
-    if type_ == "latency":
+    if type_ == "latency" and value is not None:
         description = _with_entries(description, value, decode_shown(data), duration)
     return number, uuid, time, description, type_, _stored(type_, decode_shown(shown)), unit, method
 
 
-def _with_entries(description: str, value: float | None, data: Any, duration: int | None) -> str:
+def _with_entries(description: str, value: float, data: Any, duration: int | None) -> str:
     """Return the description of a latency with the number of its entries, as UMLAUT stored it."""
     entries = data.get("entries") if isinstance(data, dict) else None
     if entries is None and value and duration:
