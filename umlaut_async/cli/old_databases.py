@@ -43,8 +43,8 @@ def import_(old: str, new: str, fix_swapped: bool) -> None:
 def export(db: str, run_or_out: str | None, form: str, out: str | None) -> None:
     """Write the runs in the database DB in another format into the new file OUT.
 
-    RUN is the beginning of the uuid of a run, the only one to write; it needs -o OUT. The format "umlaut" is the last
-    form of the databases of UMLAUT itself.
+    RUN is the only run to write, chosen as in `umlaut show`; it needs -o OUT. The format "umlaut" is the last form of
+    the databases of UMLAUT itself.
     """
     from umlaut_async.legacy.exporter import export_database
 
@@ -62,11 +62,11 @@ def export(db: str, run_or_out: str | None, form: str, out: str | None) -> None:
 
 
 def _uuid(db: str, selector: str) -> str:
-    from umlaut_async.cli.database import reading
-    from umlaut_async.store import queries
+    from umlaut_async.analysis.selectors import select_one
+    from umlaut_async.store.reading import reading
 
     with reading(db) as session:
-        return queries.find_run(session, selector).uuid
+        return select_one(session, selector).uuid
 
 
 def _counted(count: int, name: str) -> str:
