@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from tests.postgres import Server
     from umlaut_async import Benchmark
 
 PATIENCE = 2.0
@@ -51,6 +52,37 @@ def soak(pytestconfig: pytest.Config) -> bool:
 def database(tmp_path: Path) -> Path:
     """Return the path of a database that does not exist yet."""
     return tmp_path / "runs.db"
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[Server]:
+    """Start a PostgreSQL server for all tests that want one."""
+    from tests.postgres import Server
+
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def server(running_server: Server) -> Server:
+    """Return a PostgreSQL server with an empty database."""
+    running_server.clear()
+    return running_server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def anywhere(request: pytest.FixtureRequest) -> support.Anywhere:
+    """Return an empty database of each kind in turn."""
+    if request.param == "sqlite":
+        path = request.getfixturevalue("database")
+        return support.Anywhere(
+            str(path),
+            lambda sql, *parameters: support.read(path, sql, *parameters),
+            lambda sql: support.execute(path, sql),
+        )
+    server = request.getfixturevalue("server")
+    return support.Anywhere(server.url(), server.read, server.execute)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -30,6 +30,32 @@ class Rows(Protocol):
     def __call__(self, sql: str, *parameters: object) -> list[Row]:
         """Return the rows of a query as dictionaries."""
         ...
+
+
+class Anywhere(NamedTuple):
+    """The fixture `anywhere`: a database of some kind."""
+
+    db_file: str
+    """What a `Benchmark` takes: a path or a URL."""
+    read: Rows
+    """Return the rows of a query as dictionaries."""
+    execute: Callable[[str], None]
+    """Run a statement."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is SQLite."""
+        return "://" not in self.db_file
+
+    def refuse(self, table: str, value: int) -> None:
+        """Let a table refuse rows of this value."""
+        if self.is_file:
+            self.execute(
+                f"create trigger no before insert on {table} when new.value = {value}"
+                " begin select raise(abort, 'unlucky'); end"
+            )
+        else:
+            self.execute(f"alter table {table} add constraint unlucky check (value <> {value})")
 
 
 class EndedCalls(Protocol):
@@ -52,11 +78,19 @@ def read(database: Path, sql: str, *parameters: object) -> list[Row]:
     """Return the rows of a query as dictionaries, by the standard library alone; a column `data` is decoded."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        found = [dict(row) for row in connection.execute(sql, parameters)]
-    for row in found:
-        if row.get("data") is not None:
-            row["data"] = json.loads(row["data"])
-    return found
+        return [decoded(dict(row)) for row in connection.execute(sql, parameters)]
+
+
+def execute(database: Path, sql: str) -> None:
+    """Run a statement in a database, by the standard library alone."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def decoded(row: Row) -> Row:
+    """Return a row with its column `data`, if it has one, as what the JSON text says."""
+    return row if row.get("data") is None else row | {"data": json.loads(row["data"])}
 
 
 def calls_of(database: Path, name: str | None = None) -> list[Row]:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from umlaut_async.collector.launchers import shared_run
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.store.values import storable
 
@@ -29,6 +30,17 @@ def checked_text(name: str, value: object) -> str:
 def text(name: str, value: object) -> str:
     """Return an argument that must be a text, as databases take it."""
     return storable(checked_text(name, value))
+
+
+def run_identity(run_uuid: str | None) -> str:
+    """Return the identity of a run: what was passed, that of the run which this job shares, or a new one."""
+    import uuid
+
+    if run_uuid is None:
+        run_uuid = shared_run(os.environ) or str(uuid.uuid4())
+    if not text("run_uuid", run_uuid):
+        raise ArgumentError("run_uuid must not be empty; leave it out for a new one")
+    return text("run_uuid", run_uuid)
 
 
 def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:

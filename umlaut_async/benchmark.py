@@ -8,7 +8,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from umlaut_async.arguments import checked_seconds, checked_tags, script, text
+from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.recorder import Recorder
@@ -63,7 +63,8 @@ class Benchmark:
         description: What the run is, in the words of the user.
         mode: 'a' adds a run to the database, 'w' replaces it, 'r' only reads it.
         name: The name of the run; the file name of the script by default.
-        run_uuid: The identity of the run; a new one by default.
+        run_uuid: The identity of the run; by default what the environment variable `UMLAUT_RUN` names, with which the
+            processes of a distributed job write one run, else a new one.
         tags: Words by which runs are found.
         collector: Where the collector runs: "thread", in this process, or "process", in one of its own, which samples
             on while this one holds the GIL, and knows how it ended.
@@ -87,16 +88,12 @@ class Benchmark:
         collector: str = "thread",
         flush_interval: float = 1.0,
     ) -> None:
-        import uuid
-
         self.db_file = db_file
         self.description = text("description", description)
         self.mode = mode
         self.name = text("name", script() if name is None else name)
         self.tags = checked_tags(tags)
-        self.uuid = str(uuid.uuid4()) if run_uuid is None else text("run_uuid", run_uuid)
-        if not self.uuid:
-            raise ArgumentError("run_uuid must not be empty; leave it out for a new one")
+        self.uuid = run_identity(run_uuid)
         if collector not in _COLLECTORS:
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
         self._collector = collector

@@ -11,6 +11,7 @@ UmlautError
     ├── StoreDirectoryError   IsADirectoryError
     ├── StoreBusyError        BlockingIOError           another process writes it
     ├── StoreTimeoutError     TimeoutError              no answer within the deadline
+    ├── StoreConnectionError  ConnectionError           a database server cannot be reached
     ├── NotAStoreError        ValueError                a file, but not one of ours
     │   ├── OldDatabaseError                            written by UMLAUT itself
     │   └── NewerSchemaError                            written by a newer version of this package
@@ -64,6 +65,10 @@ class StoreBusyError(StoreError, BlockingIOError):
 
 class StoreTimeoutError(StoreError, TimeoutError):
     """The collector did not answer within the deadline."""
+
+
+class StoreConnectionError(StoreError, ConnectionError):
+    """The server of the database cannot be reached, or the connection to it was lost."""
 
 
 class NotAStoreError(StoreError, ValueError):

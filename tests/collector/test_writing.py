@@ -17,12 +17,13 @@ from umlaut_async.errors import StoreError
 from umlaut_async.probes import Probe
 from umlaut_async.store.chunks import BLOCK, unpack
 from umlaut_async.store.location import resolve
+from umlaut_async.store.models import key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.support import Rows
+    from tests.support import Anywhere, Rows
     from umlaut_async.collector.writer import Writer
 
 RUN = {
@@ -33,6 +34,15 @@ PROCESS = {
     "host": "host", "pid": 1, "pid_started": 1, "rank": None, "started": 1, "last_seen": 1, "ended": None,
     "ending": None,
 }  # fmt: skip
+
+
+only_sqlite = pytest.mark.parametrize("anywhere", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def rows(anywhere: Anywhere) -> Rows:
+    """Return a function that queries the database."""
+    return anywhere.read
 
 
 @pytest.fixture
@@ -48,10 +58,10 @@ def refusals() -> list[Exception]:
 
 
 @pytest.fixture
-async def writer(database: Path, series: Series, refusals: list[Exception]) -> AsyncIterator[Writer]:
+async def writer(anywhere: Anywhere, series: Series, refusals: list[Exception]) -> AsyncIterator[Writer]:
     """Yield a writer that knows the series."""
     writer, process_id = await open_writer(
-        resolve(database),
+        resolve(anywhere.db_file),
         replacing=False,
         run=RUN,
         process=PROCESS,
@@ -101,6 +111,7 @@ async def test_a_late_sample_between_two_writes_is_stored_once(writer: Writer, s
     assert stored(rows) == [(10, 10), (15, 15), (20, 20), (30, 30), (40, 40)]
 
 
+@only_sqlite
 async def test_samples_wait_while_the_database_cannot_be_written(
     writer: Writer, series: Series, rows: Rows, database: Path
 ) -> None:
@@ -131,12 +142,9 @@ async def limit_pages(writer: Writer, pages: int) -> None:
 
 
 async def test_samples_that_are_refused_cost_only_themselves(
-    writer: Writer, series: Series, rows: Rows, refusals: list[Exception], database: Path
+    writer: Writer, series: Series, rows: Rows, refusals: list[Exception], anywhere: Anywhere
 ) -> None:
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute(
-            "create trigger no before insert on sample when new.value = 13 begin select raise(abort, 'unlucky'); end"
-        )
+    anywhere.refuse("sample", 13)
     for t in (12, 13, 14):
         series.log.insert(t, t)
     await writer.write(1, [], False)
@@ -159,3 +167,19 @@ async def test_a_series_says_what_it_has_become(writer: Writer, series: Series, 
 def test_the_log_holds_plain_arrays(series: Series) -> None:
     series.log.insert(1, 1)
     assert (series.log.times, series.log.values) == (array("q", [1]), array("d", [1]))
+
+
+async def test_records_that_are_refused_cost_only_themselves(
+    writer: Writer, rows: Rows, refusals: list[Exception], anywhere: Anywhere
+) -> None:
+    anywhere.refuse("result", 13)
+    for number in range(30):
+        writer.add(unit(number))
+    await writer.write(1, [], True)
+    assert [row["value"] for row in rows("select value from result order by id")] == [n for n in range(30) if n != 13]
+    assert ["unlucky" in str(error) for error in refusals] == [True]
+
+
+def unit(number: int) -> tuple[None, tuple[object, ...]]:
+    """Return the rows of a value that a user recorded."""
+    return None, (key(1, number + 1), 1, None, "m", "t", "d", "u", float(number), None, None, "measured", 1)

@@ -113,6 +113,23 @@ def test_other_databases_are_left_to_sqlalchemy(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql+asyncpg://me:secret@db:5432/runs", "postgresql+asyncpg://me:***@db:5432/runs"),
+        ("postgresql+asyncpg://me:a@secret:/@?secret@db/runs", "postgresql+asyncpg://me:***@db/runs"),
+        ("postgresql+asyncpg://:secret@db/runs", "postgresql+asyncpg://:***@db/runs"),
+        ("postgresql+asyncpg://me@db/runs?password=secret", "postgresql+asyncpg://me@db/runs"),
+        ("postgresql+asyncpg:///runs?host=/tmp", "postgresql+asyncpg:///runs"),
+    ],
+)
+def test_the_name_of_a_server_has_no_password(url: str, name: str) -> None:
+    assert resolve(url).name == name
+    with pytest.raises(ArgumentError, match="mode 'w'") as caught:
+        look(resolve(url), "w")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "given",
     [
         "",

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from umlaut_async.errors import StoreBusyError, StoreError
-from umlaut_async.store import engine as engines
+from umlaut_async.store import sqlite as engines
 from umlaut_async.store.engine import journal_mode, open_store, sync_reader, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.journal import Journal, choose

@@ -22,13 +22,17 @@ from umlaut_async.store.models import Base, Chunk, Event, Process, Result, Run, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.support import Anywhere
+
+only_sqlite = pytest.mark.parametrize("anywhere", ["sqlite"], indirect=True)
+
 Rows = dict[type[Base], "list[tuple[Any, ...]]"]
 WITHOUT_ID = (Sample, Chunk)
 
 
 @pytest.fixture
-def location(tmp_path: Path) -> Location:
-    return resolve(tmp_path / "runs.db")
+def location(anywhere: Anywhere) -> Location:
+    return resolve(anywhere.db_file)
 
 
 @pytest.fixture
@@ -257,6 +261,7 @@ async def test_an_overview_of_a_window(location: Location, session: Session) -> 
     assert queries.series_overview(session, 2) == []
 
 
+@only_sqlite
 async def test_a_damaged_block_is_called_damaged(location: Location, session: Session) -> None:
     times, numbers = list(range(BLOCK)), [0.0] * BLOCK
     await store(location, blocks(1, times, numbers))
@@ -268,6 +273,7 @@ async def test_a_damaged_block_is_called_damaged(location: Location, session: Se
         queries.samples(session, 1)
 
 
+@only_sqlite
 async def test_a_million_samples_are_small_and_their_overview_reads_headers_only(
     location: Location, session: Session
 ) -> None:

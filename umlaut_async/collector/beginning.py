@@ -1,17 +1,23 @@
-"""Begin a run in a database."""
+"""Begin a run in a database, or take part in one that the processes of a job share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.collector.writer import Writer, add_process
+from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from umlaut_async.collector.membership import add_process
+from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
-from umlaut_async.store.engine import journal_mode, open_store, transaction
+from umlaut_async.store.engine import journal_mode, open_store, run_transaction
 from umlaut_async.store.location import replace
 from umlaut_async.store.models import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.store.location import Location
@@ -25,6 +31,7 @@ async def open_writer(
     process: dict[str, Any],
     ledger: Ledger,
     refused: Callable[[int, Exception], None],
+    shared: bool = False,
 ) -> tuple[Writer, int]:
     """Open the database and begin a run in it; return what writes it, and the key of its first process.
 
@@ -35,6 +42,7 @@ async def open_writer(
         process: The columns of its first process, without the key.
         ledger: Where stored and dropped records of this process are counted.
         refused: Told how often and why the database refused a record for good.
+        shared: Whether others may have begun the run, or take part in it.
 
     Raises:
         StoreError: The database cannot be opened or written.
@@ -42,18 +50,31 @@ async def open_writer(
     if replacing:
         replace(location)
     engine = await open_store(location)
+
+    async def begin(session: AsyncSession) -> tuple[bool, int]:
+        began = await _began(session, run)
+        if not began and not shared:
+            raise StoreError(f"run {run['uuid']} is in {location.name} already; leave out run_uuid for a new one")
+        if not began:
+            # It may have ended, where one process ends before the next begins.
+            await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(status="running", ended=None))
+        return began, await add_process(session, run["uuid"], process)
+
     try:
         journal = await journal_mode(engine)
         run = {**run, "collector": {**run["collector"], "journal": journal}}
-        async with transaction(engine, durable=True) as session:
-            if await session.get(Run, run["uuid"]) is not None:
-                raise StoreError(f"run {run['uuid']} is in {location.given} already; leave out run_uuid for a new one")
-            session.add(Run(**run))
-            await session.flush()
-            process_id = await add_process(session, run["uuid"], process)
+        began, process_id = await run_transaction(engine, begin, durable=True)
     except BaseException:
         await engine.dispose()
         raise
-    writer = Writer(engine, journal, run["uuid"], refused)
+    writer = Writer(engine, journal, run["uuid"], refused, shared=shared, describes=began)
     writer.admit(process_id, ledger)
     return writer, process_id
+
+
+async def _began(session: AsyncSession, run: dict[str, Any]) -> bool:
+    """Add a run, and return whether it was not there."""
+    # What two may do at once, in words that SQLAlchemy has for each database only.
+    insert = (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(Run)
+    added = await session.scalars(insert.values(**run).on_conflict_do_nothing().returning(Run.uuid))
+    return added.one_or_none() is not None

@@ -1,4 +1,7 @@
-"""The environment variables by which launchers place a process in a job. No other variable is ever stored."""
+"""The environment variables by which launchers place a process in a job, and that by which its processes share a run.
+
+No other variable is ever stored.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,31 @@ _MPI = (
 
 STORED = frozenset(f"{_SLURM} {_TORCHRUN} {_MPI}".split())
 """The names of the variables that are stored."""
+
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_SHARED_RUN = "UMLAUT_RUN"
+
+
+def rank(environ: Mapping[str, str]) -> int | None:
+    """Return the place of this process among all those of its job; None where no launcher has given it one.
+
+    Args:
+        environ: The environment.
+    """
+    for name in _RANKS:
+        given = environ.get(name, "")
+        if given.isascii() and given.isdigit() and len(given) < 10:
+            return int(given)
+    return None
+
+
+def shared_run(environ: Mapping[str, str]) -> str | None:
+    """Return the identity of the run that all processes of a job write together; None where each writes its own.
+
+    Args:
+        environ: The environment.
+    """
+    return environ.get(_SHARED_RUN) or None
 
 
 def launcher_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import psutil
 from umlaut_async.clock import now
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
+from umlaut_async.collector.launchers import rank, shared_run
 from umlaut_async.collector.rows import Rows
 from umlaut_async.records import EventRecord
 
@@ -66,6 +68,7 @@ async def open_run(
         process=_process(pid, started),
         ledger=ledger,
         refused=refused,
+        shared=settings.uuid == shared_run(os.environ),
     )
     rows = Rows(process_id, link.sources, sampler.faults, events.append)
     return writer, Intake(link, sampler, rows, writer, ledger, events)
@@ -76,7 +79,7 @@ def _process(pid: int, started: int) -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": pid,
         "pid_started": round(psutil.Process(pid).create_time() * 1e9),
-        "rank": None,
+        "rank": rank(os.environ),
         "started": started,
         "last_seen": started,
         "ended": None,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, update
 
+from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run
 from umlaut_async.collector.tails import Tail, TailWrite
-from umlaut_async.errors import StoreError
-from umlaut_async.store.engine import transaction
+from umlaut_async.errors import StoreConnectionError
+from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed
+from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span, key, process_of
+from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,19 +47,38 @@ class _Rest(NamedTuple):
     environment: dict[str, Any] | None
 
 
+class _Doubt(NamedTuple):
+    """A transaction of which it is not known whether it was committed."""
+
+    transaction: str
+    units: int
+    rest: _Rest | None
+
+
 class Writer:
     """Stores the rows of a run, of all its processes.
 
     Args:
         engine: The engine that writes the database.
-        journal: How the database is kept whole.
+        journal: How SQLite keeps the database whole; None for a server.
         run_uuid: The key of the run.
         refused: Told how often and why the database refused a record for good.
+        shared: Whether other writers take part in the run.
+        describes: Whether it is this one that describes what the run runs on.
     """
 
     def __init__(
-        self, engine: AsyncEngine, journal: str, run_uuid: str, refused: Callable[[int, Exception], None]
+        self,
+        engine: AsyncEngine,
+        journal: str | None,
+        run_uuid: str,
+        refused: Callable[[int, Exception], None],
+        *,
+        shared: bool = False,
+        describes: bool = True,
     ) -> None:
+        self._shared = shared
+        self._describes = describes
         self.journal = journal
         self._run_uuid = run_uuid
         self._engine = engine
@@ -72,6 +93,7 @@ class Writer:
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
+        self._doubt: _Doubt | None = None
 
     async def join(self, process: dict[str, Any], ledger: Ledger) -> int:
         """Let a process take part in the run, and return its key.
@@ -83,8 +105,7 @@ class Writer:
         Raises:
             StoreError: The database cannot be written.
         """
-        async with transaction(self._engine) as session:
-            process_id = await add_process(session, self._run_uuid, process)
+        process_id = await run_transaction(self._engine, lambda session: add_process(session, self._run_uuid, process))
         self.admit(process_id, ledger)
         return process_id
 
@@ -105,9 +126,7 @@ class Writer:
             StoreError: The end could not be written.
         """
         self._living.discard(process_id)
-        async with transaction(self._engine) as session:
-            row = update(Process).where(Process.id == process_id)
-            await session.execute(row.values(ended=ended, last_seen=ended, ending=how))
+        await run_transaction(self._engine, lambda session: end_processes(session, {process_id}, ended, how))
 
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
@@ -129,7 +148,8 @@ class Writer:
 
     def describe(self, environment: dict[str, Any]) -> None:
         """Take what the environment of the run turned out to be."""
-        self._environment = environment
+        if self._describes:
+            self._environment = environment
 
     async def write(self, seen: int, running: Sequence[Row], durable: bool) -> None:
         """Store everything that was added.
@@ -144,6 +164,8 @@ class Writer:
         Raises:
             StoreError: The database cannot be written at all. What is not stored waits for the next time.
         """
+        deadline = time.monotonic() + PATIENCE
+        await self._settle_doubt()
         left, size = len(self._units), _BATCH
         # After a refusal the samples and the rest go alone, so that it is clear what was refused.
         suspicious = gave_up = False
@@ -153,7 +175,9 @@ class Writer:
             try:
                 await self._transact(units, self._rest(running) if last else None, seen, durable and last)
             except Exception as error:
-                if _is_unavailable(error) or gave_up:
+                if isinstance(error, StoreConnectionError) and self._doubt is None and time.monotonic() < deadline:
+                    continue
+                if not is_refusal(error) or gave_up:
                     raise
                 if not units:
                     self._give_up_samples(error)
@@ -192,11 +216,13 @@ class Writer:
         Raises:
             StoreError: The end could not be written.
         """
-        process = update(Process).where(Process.id.in_(self._living))
-        run = update(Run).where(Run.uuid == self._run_uuid)
-        async with transaction(self._engine, durable=True) as session:
-            await session.execute(process.values(ended=ended, last_seen=ended, ending=ending.how))
-            await session.execute(run.values(ended=ended, status=ending.status, collector=collector))
+        living, shared = self._living, self._shared
+
+        async def end(session: AsyncSession) -> None:
+            await end_processes(session, living, ended, ending.how)
+            await (end_part if shared else end_run)(session, self._run_uuid, ended, ending, collector)
+
+        await run_transaction(self._engine, end, durable=True)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -210,7 +236,7 @@ class Writer:
         spans = [unit[0] for unit in units if unit[0] is not None]
         results = [row for _, *rows in units for row in rows]
         # Every transaction that must be on disk has to write something, and the heartbeat always does.
-        living = ", ".join(map(str, self._living))
+        living = ", ".join(map(str, self._living)) or "NULL"
         heartbeat = f"UPDATE process SET last_seen = {seen:d} WHERE id IN ({living})"
         try:
             async with transaction(self._engine, durable=durable, first=heartbeat) as session:
@@ -225,18 +251,40 @@ class Writer:
                     if rest.environment is not None:
                         run = update(Run).where(Run.uuid == self._run_uuid)
                         await session.execute(run.values(environment=rest.environment))
+        except CommitUnknownError as error:
+            self._doubt = _Doubt(error.transaction, len(units), rest)
+            raise
         except BaseException:
             if rest is not None:
                 for write in rest.tails:
                     write.tail.failed()
             raise
         if rest is not None:
-            del self._new_series[: len(rest.series)]
-            del self._events[: len(rest.events)]
-            if self._environment is rest.environment:
-                self._environment = None
+            self._written(rest)
+
+    def _written(self, rest: _Rest) -> None:
+        del self._new_series[: len(rest.series)]
+        del self._events[: len(rest.events)]
+        if self._environment is rest.environment:
+            self._environment = None
+        for write in rest.tails:
+            write.tail.written(write)
+
+    async def _settle_doubt(self) -> None:
+        """Learn what became of the last transaction, before anything of it is stored again."""
+        if self._doubt is None:
+            return
+        transaction, count, rest = self._doubt
+        committed = await was_committed(self._engine, transaction)
+        self._doubt = None
+        if committed:
+            self._count(self._units[:count])
+            del self._units[:count]
+            if rest is not None:
+                self._written(rest)
+        elif rest is not None:
             for write in rest.tails:
-                write.tail.written(write)
+                write.tail.failed()
 
     async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: _Rest) -> None:
         await _EVENTS.run(connection, rest.events)
@@ -257,22 +305,8 @@ class Writer:
         self._refused(lost, error)
 
 
-async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
-    """Add a process to a run, and return its key."""
-    member = Process(run_uuid=run_uuid, **process)
-    session.add(member)
-    await session.flush()
-    return member.id
-
-
 def _process_of(unit: Unit) -> int:
     """Return the key of the process that a unit belongs to; its last row, whatever it is, begins with a key."""
     row = unit[-1]
     assert row is not None
     return process_of(row[0])
-
-
-def _is_unavailable(error: Exception) -> bool:
-    """Return whether the database as a whole refused, and not something in the rows."""
-    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
-    return isinstance(error, StoreError) and not isinstance(error.__cause__, refused)

@@ -4,46 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import random
-import sqlite3
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import URL, NullPool, create_engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from umlaut_async.errors import StoreError
-from umlaut_async.store import driver
-from umlaut_async.store.failures import translate
-from umlaut_async.store.journal import Journal, choose
-from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, Location, identify
-from umlaut_async.store.models import Base
+from umlaut_async.errors import StoreConnectionError
+from umlaut_async.store import postgresql, sqlite
+from umlaut_async.store.failures import CommitUnknownError, translate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
-__all__ = ["journal_mode", "open_store", "reader_engine", "sync_reader", "transaction"]
+    from umlaut_async.store.journal import Journal
+    from umlaut_async.store.location import Location
 
-_BUSY_SECONDS = 30.0
-_PAGE_SIZE = 8192
-# Whoever wrote the file may be hostile: nothing in its schema may run, and its pages are checked as they are read.
-_READER_PRAGMAS = (
-    "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-)
-_log = logging.getLogger("umlaut_async")
-_told: set[str] = set()
-"""The databases of which it was said that they have no log."""
+__all__ = [
+    "PATIENCE",
+    "journal_mode",
+    "open_store",
+    "reader_engine",
+    "run_transaction",
+    "sync_reader",
+    "transaction",
+    "was_committed",
+]
+
+T = TypeVar("T")
+
+PATIENCE = postgresql.PATIENCE
+"""For how many seconds work that a lost connection interrupted is tried again."""
 
 
 async def open_store(location: Location, journal: Journal | None = None) -> AsyncEngine:
-    """Return the engine that writes a database: one connection, its transactions immediate, its tables present.
+    """Return the engine that writes a database: one connection, its tables present.
 
-    Any number of processes may do this at once on a file that is not there yet.
+    Any number of processes may do this at once on a database that has none yet.
 
     Args:
         location: The database.
@@ -52,28 +50,13 @@ async def open_store(location: Location, journal: Journal | None = None) -> Asyn
     Raises:
         StoreError: The database cannot be opened, or is not ours; the leaf says why.
     """
-    path = _path(location)
-    journal = journal or choose(path)
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=path),
-        pool_size=1,
-        max_overflow=0,
-        # `transaction` ends what it begins; a rollback on return would be one more switch of threads.
-        pool_reset_on_return=None,
-        connect_args={
-            "async_creator_fn": driver.Connection,
-            "timeout": _BUSY_SECONDS,
-            "busy_seconds": _BUSY_SECONDS,
-            "isolation_level": None,
-            "locked": journal.lock,
-        },
-    )
-    event.listen(engine.sync_engine, "connect", partial(_prepare_writer, journal, path))
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    if location.path is None:
+        return await postgresql.open_server(location)
+    engine = sqlite.open_file(location.path, journal)
     try:
         async with transaction(engine) as session:
             connection = await session.connection()
-            await connection.run_sync(_create_tables, path)
+            await connection.run_sync(sqlite.make_tables, location.path)
     except BaseException:
         await engine.dispose()
         raise
@@ -91,8 +74,14 @@ async def transaction(engine: AsyncEngine, *, durable: bool = False, first: str 
         first: A statement that it begins with, without parameters: it costs no switch of threads of its own.
 
     Raises:
+        StoreConnectionError: The connection to a server was lost; nothing of this transaction is stored.
+        CommitUnknownError: It was lost at the end, and whether anything is stored can only be asked later.
         StoreError: The database refused; nothing of this transaction is stored.
     """
+    if engine.dialect.name != "sqlite":
+        async with postgresql.transaction(engine, first) as session:
+            yield session
+        return
     with translate(engine.url.database or ""):
         session = AsyncSession(engine, expire_on_commit=False)
         try:
@@ -106,106 +95,60 @@ async def transaction(engine: AsyncEngine, *, durable: bool = False, first: str 
         await session.close()
 
 
-async def journal_mode(engine: AsyncEngine) -> str:
-    """Return how SQLite keeps this database whole, "wal" wherever the file system allows it."""
+async def run_transaction(
+    engine: AsyncEngine, work: Callable[[AsyncSession], Awaitable[T]], *, durable: bool = False
+) -> T:
+    """Run a function in a transaction, anew where the connection to a server is lost in it.
+
+    Args:
+        engine: What `open_store` returned.
+        work: What is done with the session.
+        durable: Whether it is on disk at the return.
+
+    Raises:
+        StoreError: The database refused, or was not to be reached for too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            async with transaction(engine, durable=durable) as session:
+                return await work(session)
+        except CommitUnknownError:
+            raise
+        except StoreConnectionError:
+            if time.monotonic() > deadline:
+                raise
+
+
+async def was_committed(engine: AsyncEngine, transaction: str) -> bool:
+    """Return what became of a transaction of which this was not known.
+
+    Args:
+        engine: What `open_store` returned.
+        transaction: What the error named.
+
+    Raises:
+        StoreError: It cannot be told yet.
+    """
+    return await postgresql.was_committed(engine, transaction)
+
+
+async def journal_mode(engine: AsyncEngine) -> str | None:
+    """Return how SQLite keeps this database whole, "wal" wherever the file system allows it; None for a server."""
+    if engine.dialect.name != "sqlite":
+        return None
     with translate(engine.url.database or ""):
         async with engine.connect() as connection:
             return str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one())
 
 
 def reader_engine(location: Location) -> AsyncEngine:
-    """Return an engine for the sessions of users: read-only, each statement on the newest committed data.
-
-    No transaction is held between statements, since one that a user forgets would keep the log of the writer growing.
-    """
-    engine = create_async_engine(
-        _read_only("sqlite+aiosqlite", location), poolclass=NullPool, connect_args={"isolation_level": None}
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, record: object) -> None:
-        connection.run_async(lambda connection: connection.executescript(_READER_PRAGMAS))
-
-    return engine
+    """Return an engine for the sessions of users: read-only, each statement on the newest committed data."""
+    return postgresql.read_server(location) if location.path is None else sqlite.read_file(location.path)
 
 
 def sync_reader(location: Location) -> Engine:
     """Return an engine without asyncio, for the command line: read-only, one session sees one state."""
-    engine = create_engine(
-        _read_only("sqlite+pysqlite", location), poolclass=NullPool, connect_args={"isolation_level": None}
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, record: object) -> None:
-        connection.executescript(_READER_PRAGMAS)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
-
-
-def _read_only(name: str, location: Location) -> URL:
-    uri = f"file:{quote(_path(location))}"
-    return URL.create(name, database=uri, query={"mode": "ro", "uri": "true"})
-
-
-def _path(location: Location) -> str:
     if location.path is None:
-        raise StoreError(f"{location.url.partition(':')[0]} databases are not supported yet; use the path of a file")
-    return location.path
-
-
-def _prepare_writer(journal: Journal, path: str, connection: Any, record: Any) -> None:
-    record.info["synchronous"] = connection.run_async(partial(_prepare_driver, journal, path))
-
-
-async def _prepare_driver(journal: Journal, path: str, connection: driver.Connection) -> str:
-    wanted, mode = "WAL" if journal.log else "DELETE", None
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while mode is None:
-        try:
-            # Larger pages than the usual 4096 bytes, where the file is new, make inserts a tenth cheaper.
-            mode = await connection.exclusively(f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = {wanted}")
-        except sqlite3.OperationalError as error:
-            # Of several that create one file SQLite refuses all but one at once, without its busy timeout.
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(random.uniform(0.005, 0.05))
-    # The log is copied into the database by the connection itself, which may hold a lock for it.
-    await connection.executescript(
-        f"PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {driver.LOG_SIZE};"
-        f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'};"
-    )
-    if mode == "wal":
-        return "NORMAL"
-    # Without a log anything less than FULL may damage the file when the power fails.
-    if path not in _told:
-        _told.add(path)
-        where = f"on {journal.file_system}, a network file system," if journal.file_system else "here"
-        _log.warning("SQLite keeps no write-ahead log %s but a journal of mode %r: commits are slower", where, mode)
-    return "always FULL"
-
-
-def _begin_immediate(connection: Connection) -> None:
-    wanted = "FULL" if connection.get_execution_options().get("durable") else "NORMAL"
-    present = connection.info["synchronous"]
-    script = "BEGIN IMMEDIATE"
-    if present not in (wanted, "always FULL"):
-        script = f"PRAGMA synchronous = {wanted}; {script}"
-        connection.info["synchronous"] = wanted
-    script += f"; {connection.get_execution_options().get('first', '')}"
-    # Straight to the driver: a statement through SQLAlchemy takes three switches of threads, this takes one.
-    cast("Any", connection.connection.dbapi_connection).run_async(lambda connection: connection.begin(script))
-
-
-def _create_tables(connection: Connection, path: str) -> None:
-    application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
-    if identify(path, application_id, version, {str(name): str(sql) for name, sql in tables}):
-        return
-    Base.metadata.create_all(connection, checkfirst=False)
-    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        return postgresql.read_server_without_asyncio(location)
+    return sqlite.read_file_without_asyncio(location.path)

@@ -5,13 +5,31 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from umlaut_async.errors import CorruptStoreError, NotAStoreError, StoreBusyError, StoreError, StoreTimeoutError
+from umlaut_async.errors import (
+    CorruptStoreError,
+    NotAStoreError,
+    StoreBusyError,
+    StoreConnectionError,
+    StoreError,
+    StoreTimeoutError,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-__all__ = ["store_error", "translate"]
+__all__ = ["CommitUnknownError", "is_refusal", "is_unreachable", "store_error", "translate", "translate_server"]
+
+# The first two characters of a code, or the whole of it: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNREACHABLE = ("08", "57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01", "25P03", "25P04")
+_REFUSALS = ("22", "23")
+
+
+class CommitUnknownError(StoreConnectionError):
+    """The connection was lost while a transaction was committed."""
+
+    transaction: str = ""
+    """Its name in the database."""
 
 
 @contextlib.contextmanager
@@ -65,3 +83,69 @@ def store_error(error: sqlite3.Error, path: str) -> StoreError:
             return StoreError(f"reading or writing {path} failed ({error}); check the disk, its space and its mount")
         case _:
             return StoreError(f"{path}: {error}")
+
+
+@contextlib.contextmanager
+def translate_server(name: str) -> Iterator[None]:
+    """Turn what SQLAlchemy and the driver of a server raise inside into a StoreError.
+
+    Args:
+        name: The URL without its password, for the messages.
+    """
+    from sqlalchemy import exc
+
+    try:
+        yield
+    except (exc.SQLAlchemyError, OSError) as error:
+        if isinstance(error, StoreError):
+            raise
+        reason = " ".join(str(_root(error)).split()) or type(_root(error)).__name__
+        if is_unreachable(error):
+            raise StoreConnectionError(
+                f"{name} cannot be reached ({reason}); check the address, and that the server is running"
+            ) from error
+        raise StoreError(f"{name} refused: {reason}") from error
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Tell whether an error means that a server, or the connection to it, is gone for now: trying again may help."""
+    if isinstance(error, StoreError):
+        return isinstance(error, StoreConnectionError)
+    if isinstance(_root(error), OSError):
+        return True
+    code = _code(error)
+    if code is not None:
+        return code.startswith(_UNREACHABLE)
+    root = _root(error)
+    if getattr(error, "connection_invalidated", False):
+        return True
+    # Neither driver has a code where the connection is gone or could not be made; "FATAL" is the server's own word.
+    ours = type(root).__module__.startswith(("asyncpg", "psycopg")) and not isinstance(root, ValueError)
+    return ours and "connection" in str(root) and "FATAL" not in str(root)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether an error is about what was to be stored, and not about the database as a whole."""
+    if not isinstance(error, StoreError):
+        return True
+    import sqlite3
+
+    cause = error.__cause__
+    if cause is None or isinstance(cause, sqlite3.Error):
+        kinds = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+        return isinstance(cause, kinds)
+    code = _code(cause)
+    return code.startswith(_REFUSALS) if code is not None else isinstance(_root(cause), (ValueError, TypeError))
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what the driver itself raised."""
+    while (cause := getattr(error, "orig", None) or error.__cause__) is not None:
+        error = cause
+    return error
+
+
+def _code(error: BaseException) -> str | None:
+    """Return the five characters by which PostgreSQL names an error."""
+    code = getattr(_root(error), "sqlstate", None)
+    return code if isinstance(code, str) else None

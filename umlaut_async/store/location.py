@@ -54,6 +54,8 @@ class Location(NamedTuple):
     """The URL for SQLAlchemy."""
     path: str | None
     """The absolute path of an SQLite file; None for a database server."""
+    name: str
+    """What it is called in messages: what the user passed, of a URL without the password."""
 
 
 def resolve(db_file: str | os.PathLike[str]) -> Location:
@@ -93,7 +95,12 @@ def _from_url(given: str, dialect: str, driver: str | None, rest: str) -> Locati
         raise ArgumentError(
             f"'{name}://' names no async driver that is supported; use '{example}' or the path of a file"
         )
-    return Location(given, given, None)
+    return Location(given, given, None, _without_password(given))
+
+
+def _without_password(url: str) -> str:
+    # Up to the last '@', since a password may contain one; and options may be secrets too.
+    return re.sub(r"(?<=://)([^:/?@]*):.*@", r"\1:***@", url, flags=re.DOTALL).partition("?")[0]
 
 
 def _file(given: str, path: str) -> Location:
@@ -106,7 +113,7 @@ def _file(given: str, path: str) -> Location:
     from urllib.parse import quote
 
     path = os.path.abspath(path)
-    return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path)
+    return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path, given)
 
 
 def look(location: Location, mode: str) -> None:
@@ -122,6 +129,11 @@ def look(location: Location, mode: str) -> None:
         raise ArgumentError(f"mode is {mode!r}; it must be 'r' (read), 'w' (replace the database) or 'a' (add to it)")
     path = location.path
     if path is None:
+        if mode == "w":
+            raise ArgumentError(
+                f"mode 'w' would delete all that is in {location.name}, what others have stored too; use mode 'a', or "
+                "a database of its own"
+            )
         return
     with _system_errors(path):
         found = _stat(path)

@@ -163,7 +163,7 @@ def stages(session: Session, run_uuid: str) -> list[Stage]:
             kind,
             calls + (before.calls if before else 0),
             {**(before.statuses if before else {}), status: calls},
-            (time or 0) + (before.time if before else 0),
+            int(time or 0) + (before.time if before else 0),
             min(first, before.first_started) if before else first,
             *metrics.get((name, kind), (None, {})),
         )

@@ -27,19 +27,20 @@ def reading(db_file: str | os.PathLike[str]) -> Iterator[Session]:
     from sqlalchemy.orm import Session
 
     from umlaut_async.store.engine import sync_reader
-    from umlaut_async.store.failures import translate
+    from umlaut_async.store.failures import translate, translate_server
     from umlaut_async.store.location import look, resolve
 
     location = resolve(db_file)
     look(location, "r")
     engine = sync_reader(location)
     try:
-        with translate(location.given), Session(engine) as session:
+        translated = translate(location.name) if location.path is not None else translate_server(location.name)
+        with translated, Session(engine) as session:
             yield session
     except UmlautError:
         raise
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         # Numbers where text belongs, text that is no JSON: a file may hold what this package never wrote.
-        raise CorruptStoreError(f"{location.given} holds values that this package does not write: {error}") from error
+        raise CorruptStoreError(f"{location.name} holds values that this package does not write: {error}") from error
     finally:
         engine.dispose()

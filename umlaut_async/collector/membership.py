@@ -1,0 +1,93 @@
+"""Who takes part in a run: processes that join it and leave it, and writers that share it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, update
+
+from umlaut_async.store.models import Process, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from umlaut_async.records import Ending
+
+_SUMS = ("recorded", "stored")
+
+
+async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
+    """Add a process to a run, and return its key."""
+    member = Process(run_uuid=run_uuid, **process)
+    session.add(member)
+    await session.flush()
+    return member.id
+
+
+async def end_processes(session: AsyncSession, processes: Collection[int], ended: int, how: str) -> None:
+    """Write the end of processes.
+
+    Args:
+        session: A session in a transaction.
+        processes: Their keys.
+        ended: The time, in nanoseconds since the epoch.
+        how: What ended them.
+    """
+    rows = update(Process).where(Process.id.in_(processes))
+    await session.execute(rows.values(ended=ended, last_seen=ended, ending=how))
+
+
+async def end_run(
+    session: AsyncSession, run_uuid: str, ended: int, ending: Ending, collector: dict[str, object]
+) -> None:
+    """End a run that has one writer.
+
+    Args:
+        session: A session in a transaction.
+        run_uuid: The key of the run.
+        ended: The time, in nanoseconds since the epoch.
+        ending: How it ended.
+        collector: What the collector says of itself.
+    """
+    row = update(Run).where(Run.uuid == run_uuid)
+    await session.execute(row.values(ended=ended, status=ending.status, collector=collector))
+
+
+async def end_part(
+    session: AsyncSession, run_uuid: str, ended: int, ending: Ending, collector: dict[str, object]
+) -> None:
+    """End the part that one writer has in a run, whose processes have ended; if it is the last one, end the run.
+
+    Args:
+        session: A session in a transaction.
+        run_uuid: The key of the run.
+        ended: The time, in nanoseconds since the epoch.
+        ending: How the writer's part ended.
+        collector: What its collector says of itself.
+    """
+    # Of two that end at once, the second waits here, and then sees the end of the first.
+    run = (await session.scalars(select(Run).where(Run.uuid == run_uuid).with_for_update())).one()
+    run.collector = merged(run.collector, collector, failed=ending.status != "ok")
+    others = select(func.count()).where(Process.run_uuid == run_uuid, Process.ended.is_(None))
+    if not (await session.scalars(others)).one():
+        run.ended = ended
+        run.status = "error" if run.collector["failed"] else "ok"
+
+
+def merged(before: Any, collector: dict[str, object], *, failed: bool) -> dict[str, object]:
+    """Return the accounts of several collectors as one.
+
+    Args:
+        before: That of the others.
+        collector: That of one more, which counts alone where it is not about numbers of records.
+        failed: Whether that one ended in an error.
+    """
+    before = before if isinstance(before, dict) else {}
+    sums = {name: before.get(name, 0) + collector.get(name, 0) for name in _SUMS}
+    dropped: dict[str, Any] = dict(before.get("dropped", {}))
+    mine: Any = collector.get("dropped", {})
+    for reason, count in mine.items():
+        dropped[reason] = dropped.get(reason, 0) + count
+    return {**collector, **sums, "dropped": dropped, "failed": failed or before.get("failed", False)}

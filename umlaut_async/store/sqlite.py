@@ -1,0 +1,159 @@
+"""SQLite: the engine that writes a file, and those that only read it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import URL, NullPool, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from umlaut_async.store import driver
+from umlaut_async.store.journal import Journal, choose
+from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, identify
+from umlaut_async.store.models import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["make_tables", "open_file", "read_file", "read_file_without_asyncio"]
+
+_BUSY_SECONDS = 30.0
+_PAGE_SIZE = 8192
+# Whoever wrote the file may be hostile: nothing in its schema may run, and its pages are checked as they are read.
+_READER_PRAGMAS = (
+    "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+)
+_log = logging.getLogger("umlaut_async")
+_told: set[str] = set()
+"""The databases of which it was said that they have no log."""
+
+
+def open_file(path: str, journal: Journal | None = None) -> AsyncEngine:
+    """Return an engine that writes a file: one connection, its transactions immediate.
+
+    Args:
+        path: The file.
+        journal: How SQLite is to keep it whole, by default as its version and the file system demand.
+    """
+    journal = journal or choose(path)
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=path),
+        pool_size=1,
+        max_overflow=0,
+        # `transaction` ends what it begins; a rollback on return would be one more switch of threads.
+        pool_reset_on_return=None,
+        connect_args={
+            "async_creator_fn": driver.Connection,
+            "timeout": _BUSY_SECONDS,
+            "busy_seconds": _BUSY_SECONDS,
+            "isolation_level": None,
+            "locked": journal.lock,
+        },
+    )
+    event.listen(engine.sync_engine, "connect", partial(_prepare_writer, journal, path))
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
+def read_file(path: str) -> AsyncEngine:
+    """Return an engine that only reads, each statement on the newest committed data.
+
+    No transaction is held between statements, since one that a user forgets would keep the log of the writer growing.
+    """
+    engine = create_async_engine(
+        _read_only("sqlite+aiosqlite", path), poolclass=NullPool, connect_args={"isolation_level": None}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.run_async(lambda connection: connection.executescript(_READER_PRAGMAS))
+
+    return engine
+
+
+def read_file_without_asyncio(path: str) -> Engine:
+    """Return an engine without asyncio that only reads; one session sees one state."""
+    engine = create_engine(
+        _read_only("sqlite+pysqlite", path), poolclass=NullPool, connect_args={"isolation_level": None}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.executescript(_READER_PRAGMAS)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _read_only(name: str, path: str) -> URL:
+    uri = f"file:{quote(path)}"
+    return URL.create(name, database=uri, query={"mode": "ro", "uri": "true"})
+
+
+def _prepare_writer(journal: Journal, path: str, connection: Any, record: Any) -> None:
+    record.info["synchronous"] = connection.run_async(partial(_prepare_driver, journal, path))
+
+
+async def _prepare_driver(journal: Journal, path: str, connection: driver.Connection) -> str:
+    wanted, mode = "WAL" if journal.log else "DELETE", None
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while mode is None:
+        try:
+            # Larger pages than the usual 4096 bytes, where the file is new, make inserts a tenth cheaper.
+            mode = await connection.exclusively(f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = {wanted}")
+        except sqlite3.OperationalError as error:
+            # Of several that create one file SQLite refuses all but one at once, without its busy timeout.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(random.uniform(0.005, 0.05))
+    # The log is copied into the database by the connection itself, which may hold a lock for it.
+    await connection.executescript(
+        f"PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {driver.LOG_SIZE};"
+        f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'};"
+    )
+    if mode == "wal":
+        return "NORMAL"
+    # Without a log anything less than FULL may damage the file when the power fails.
+    if path not in _told:
+        _told.add(path)
+        where = f"on {journal.file_system}, a network file system," if journal.file_system else "here"
+        _log.warning("SQLite keeps no write-ahead log %s but a journal of mode %r: commits are slower", where, mode)
+    return "always FULL"
+
+
+def _begin_immediate(connection: Connection) -> None:
+    wanted = "FULL" if connection.get_execution_options().get("durable") else "NORMAL"
+    present = connection.info["synchronous"]
+    script = "BEGIN IMMEDIATE"
+    if present not in (wanted, "always FULL"):
+        script = f"PRAGMA synchronous = {wanted}; {script}"
+        connection.info["synchronous"] = wanted
+    script += f"; {connection.get_execution_options().get('first', '')}"
+    # Straight to the driver: a statement through SQLAlchemy takes three switches of threads, this takes one.
+    cast("Any", connection.connection.dbapi_connection).run_async(lambda connection: connection.begin(script))
+
+
+def make_tables(connection: Connection, path: str) -> None:
+    """Make the tables, unless they are there.
+
+    Raises:
+        StoreError: The file is not ours.
+    """
+    application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
+    if identify(path, application_id, version, {str(name): str(sql) for name, sql in tables}):
+        return
+    Base.metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
