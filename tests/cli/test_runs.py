@@ -114,7 +114,7 @@ def one_line(stderr: str) -> str:
     [
         (["runs"], "Missing argument 'DB'."),
         (["show"], "Missing argument 'DB'."),
-        (["runs", "DB", "more"], "Got unexpected extra argument (more)"),
+        (["runs", "DB", "run", "more"], "Got unexpected extra argument (more)"),
         (["show", "DB", "run", "more"], "Got unexpected extra argument (more)"),
         (["runs", "DB", "--jason"], "No such option '--jason'"),
         (["fly"], "No such command 'fly'."),

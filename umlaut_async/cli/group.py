@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from umlaut_async import __version__
+from umlaut_async.cli.completion import completion
 from umlaut_async.cli.doctor import doctor
+from umlaut_async.cli.housekeeping import rm, tag, vacuum
 from umlaut_async.cli.old_databases import export, import_
+from umlaut_async.cli.parameters import names_database
 from umlaut_async.cli.runs import runs
 from umlaut_async.cli.show import show
 from umlaut_async.cli.text import safe
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 INTERRUPTED = 130
+_DEFAULT = "UMLAUT_DB"
 
 
 class Group(click.Group):
@@ -41,13 +46,47 @@ class Group(click.Group):
                 reconfigure(errors="replace")  # a locale without "µ" is no reason to fail
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.MissingParameter as error:
+            hint = f" Pass the path of a database, or set {_DEFAULT}." if _is_database(error.param) else ""
+            code = _fail(f"{error.format_message()}{hint}", error.exit_code)
         except click.ClickException as error:
             code = _fail(error.format_message(), error.exit_code)
         except UmlautError as error:
             code = _fail(str(error), FAILED)
         except click.Abort:
             code = INTERRUPTED
+        except OSError as error:  # standard output may be a full disk
+            code = _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
+        except Exception as error:
+            if os.environ.get("UMLAUT_TRACEBACK"):
+                raise
+            kind = type(error).__name__
+            code = _fail(f"this is a fault of umlaut, {kind}: {error}; UMLAUT_TRACEBACK=1 shows where it is", FAILED)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, and put the database of the environment first where the arguments name none."""
+        name, command, rest = super().resolve_command(ctx, args)
+        default = os.environ.get(_DEFAULT)
+        if default and command is not None and _leaves_out_database(command, ctx, rest):
+            rest = [default, *rest]
+        return name, command, rest
+
+
+def _is_database(parameter: click.Parameter | None) -> bool:
+    return parameter is not None and parameter.name == "db"
+
+
+def _leaves_out_database(command: click.Command, context: click.Context, args: list[str]) -> bool:
+    if not any(parameter.name == "db" for parameter in command.params):
+        return False
+    try:
+        given, _, _ = command.make_parser(click.Context(command, parent=context)).parse_args(list(args))
+    except click.UsageError:
+        return False  # which is told when the command itself sees it
+    return not (isinstance(db := given.get("db"), str) and names_database(db))
 
 
 def _fail(message: str, code: int) -> int:
@@ -64,8 +103,12 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(completion)
 main.add_command(doctor)
 main.add_command(export)
 main.add_command(import_)
+main.add_command(rm)
 main.add_command(runs)
 main.add_command(show)
+main.add_command(tag)
+main.add_command(vacuum)

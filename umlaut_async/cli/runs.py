@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umlaut_async.cli.database import as_json, reading
+from umlaut_async.cli.parameters import DB, RUNS, AgeParam
 from umlaut_async.cli.text import duration, moment, safe
 
 if TYPE_CHECKING:
@@ -18,16 +19,43 @@ if TYPE_CHECKING:
 
 SHORT_UUID = 8
 
+# As `analysis.selectors` has it, which is not imported for this alone.
+_BASELINE = "baseline:"
+
 
 @click.command()
-@click.argument("db")
+@click.argument("db", type=DB)
+@click.argument("run", type=RUNS, required=False)
+@click.option("--tag", help="Only runs with this tag.")
+@click.option("--name", help="Only runs of this name; * stands for any letters.")
+@click.option("--status", type=click.Choice(["running", "ok", "error", "lost"]), help="Only runs that ended so.")
+@click.option("--newer-than", type=AgeParam(), help="Only runs that began since: 12h, 7d, or a date as 2026-11-24.")
+@click.option("--older-than", type=AgeParam(), help="Only runs that began before.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @click.option("--json", "as_data", is_flag=True, help="Print JSON; times are integer nanoseconds since the epoch.")
-def runs(db: str, as_data: bool) -> None:
-    """List the runs in the database DB, the newest first."""
+def runs(
+    db: str,
+    run: str | None,
+    tag: str | None,
+    name: str | None,
+    status: str | None,
+    newer_than: int | None,
+    older_than: int | None,
+    limit: int | None,
+    as_data: bool,
+) -> None:
+    """List the runs in the database DB, the newest first; with RUN those that it means, in its order.
+
+    RUN is last, last~2, the beginning of a uuid, a name, tag:x, @baseline, or several of these with commas.
+    """
+    from umlaut_async.analysis.filters import RunFilter
+    from umlaut_async.analysis.selectors import select
     from umlaut_async.store import queries
 
+    wanted = RunFilter(tag, name, status, newer_than, older_than, limit)
     with reading(db) as session:
-        found = queries.runs(session)
+        known = queries.runs(session) if run is None else select(session, run)
+        found = wanted.apply(known)
         if as_data:
             click.echo(as_json({"runs": [run_fields(run) for run in found]}))
         elif found:
@@ -35,7 +63,7 @@ def runs(db: str, as_data: bool) -> None:
 
             console().print(_table(found))
         else:
-            click.echo("There are no runs yet.")
+            click.echo("No run is like that." if known else "There are no runs yet.")
 
 
 def run_fields(run: RunInfo) -> dict[str, Any]:
@@ -56,9 +84,10 @@ def wall_time(run: RunInfo) -> float | None:
     return None if run.ended is None else (run.ended - run.started) / 1e9
 
 
-def tag_list(run: RunInfo) -> str:
-    """Return the tags of a run as text."""
-    return ", ".join(safe(tag) for tag in run.tags or ())
+def tag_list(tags: Iterable[str] | None) -> str:
+    """Return tags as text, baselines as they are selected."""
+    shown = (f"@{tag.removeprefix(_BASELINE)}" if tag.startswith(_BASELINE) else tag for tag in map(str, tags or ()))
+    return ", ".join(safe(tag) for tag in shown)
 
 
 def _table(found: Iterable[RunInfo]) -> Table:
@@ -73,6 +102,6 @@ def _table(found: Iterable[RunInfo]) -> Table:
             moment(run.started),
             duration(wall_time(run)),
             status_text(run.status),
-            tag_list(run),
+            tag_list(run.tags),
         )
     return made

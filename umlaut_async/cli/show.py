@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umlaut_async.cli.database import as_json, reading
+from umlaut_async.cli.parameters import DB, RUNS
 from umlaut_async.cli.runs import SHORT_UUID, run_fields, tag_list, wall_time
 from umlaut_async.cli.text import MISSING, duration, moment, number, quantity, safe
 
@@ -30,8 +31,8 @@ _OF_MISSING = frozenset({"description", "type", "reason", "cure"})
 
 
 @click.command()
-@click.argument("db")
-@click.argument("run", required=False)
+@click.argument("db", type=DB)
+@click.argument("run", type=RUNS, required=False)
 @click.option("--json", "as_data", is_flag=True, help="Print JSON; times are integer nanoseconds since the epoch.")
 def show(db: str, run: str | None, as_data: bool) -> None:
     """Show one run in the database DB.
@@ -120,7 +121,7 @@ def _heading(run: RunInfo) -> Iterator[RenderableType]:
         f" · {moment(run.started)}",
         "" if time == MISSING else f" · {time}",
     )
-    described = " · ".join(filter(None, (safe(run.description), tag_list(run))))
+    described = " · ".join(filter(None, (safe(run.description), tag_list(run.tags))))
     if described:
         yield described
 
