@@ -95,7 +95,7 @@ async def vacuum(db_file: str | os.PathLike[str]) -> tuple[int, int]:
         raise StoreError("a database server gives space back by itself; `umlaut vacuum` is for SQLite files")
     async with _writing(db_file) as engine:
         before = _size(location.path)
-        with translate(location.given):
+        with translate(location.name):
             async with engine.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 # Without the log, where nobody else is there: in it the whole database would be written once more.
