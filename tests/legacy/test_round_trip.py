@@ -301,6 +301,8 @@ def test_umlaut_reads_what_is_exported(tmp_path: Path, database: Path) -> None:
     asyncio.run(store(database, every_type()))
     export_database(database, tmp_path / "out.db")
     found = dict(read_by_umlaut(tmp_path / "out.db", ["measurement_type"])[::2])
+    described = [each.measurement_description for each in read(tmp_path / "out.db", types=["latency"])]
+    assert described == ["the latency\n (#Entries = 16)", "the latency"]
     assert (found["time"], found["throughput"]) == (1.5, 4.0)
     assert json.loads(found["energy"]) == 123456.789
     assert json.loads(found["confusion-matrix"]) == {"matrix": [[1, 2], [3, 4]], "labels": ["a", "b"]}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.legacy import old_databases as old
 from tests.legacy.hostile_pickles import hostile
+from umlaut_async.legacy import unpickling
 from umlaut_async.legacy.reading import read
 from umlaut_async.legacy.unpickling import RefusedError, load
 from umlaut_async.legacy.views import connect
@@ -98,6 +99,17 @@ def test_nothing_hostile_is_loaded(tmp_path: Path) -> None:
             pytest.fail(f"{name} was loaded as {str(load(pickled))[:80]}")
         assert not trace.exists(), name
     assert load(pickle.dumps(np.array([1.5]))) == [1.5]
+
+
+def test_a_slot_of_a_high_number_reserves_no_memory() -> None:
+    with pytest.raises(RefusedError, match="a slot that is out of range"):
+        load(b"]r\xff\xff\xff\x07.")
+
+
+def test_what_a_pickle_names_cannot_be_changed() -> None:
+    with pytest.raises(RefusedError, match="it changes what it names"):
+        load(b"cnumpy.core.multiarray\nscalar\n(N(dS'note'\nI1\nstb.")
+    assert not hasattr(unpickling._scalar, "note")
 
 
 def test_the_hostile_pickles_do_harm(tmp_path: Path) -> None:
