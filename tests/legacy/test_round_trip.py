@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.legacy import old_databases as old
@@ -199,6 +199,14 @@ VALUES = NUMBERS | TEXTS | st.lists(NUMBERS, max_size=5) | st.none() | st.boolea
 LATENCIES = TEXTS | TEXTS.map(lambda text: f"{text}\n (#Entries = 5)") | TEXTS.map(lambda text: f"{text}\n (#Entries")
 
 
+ENDINGS = [
+    ("latency", f"mine{ending}", "", "", value, 0)
+    for ending in ("", "\n (#Entries = 5)", "\n (#Entries = None)", "\n (#Entries = 5)\n (#Entries = 7)")
+    for value in (1.5, "text", math.nan)
+]
+
+
+@example(ENDINGS, "", 0)
 @given(st.lists(st.tuples(TYPES, TEXTS | LATENCIES, TEXTS, TEXTS, VALUES, TIMES), max_size=15), TEXTS, TIMES)
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 def test_any_values_and_times(measurements: list[tuple[Any, ...]], description: str, started: int) -> None:
