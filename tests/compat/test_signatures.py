@@ -25,7 +25,7 @@ CLASSES = sorted(DOCUMENTED.keys() | LATER.keys())
 
 def arguments_of(function: Callable[..., object]) -> list[list[Any]]:
     """Return the arguments of a function or class in the form of the table."""
-    marks = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    marks: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return [
         [marks.get(parameter.kind, "") + name, *([] if parameter.default is parameter.empty else [parameter.default])]
         for name, parameter in inspect.signature(function).parameters.items()
@@ -80,9 +80,9 @@ def test_the_table_is_that_of_the_documentation() -> None:
 
 def parsed(documentation: str) -> dict[str, dict[str, Any]]:
     """Return the table that the text of the documentation gives."""
-    head, _, rest = documentation.partition("Metrics\n")
+    head, _, rest = documentation.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").partition("Metrics\n")
     parameters, _, attributes = head.partition("Attributes\n")
-    defaults = {"optional": [""], "default=’a’": ["a"]}
+    defaults = {"optional": [""], "default='a'": ["a"]}
     table: dict[str, dict[str, Any]] = {
         "Benchmark": {
             "arguments": [

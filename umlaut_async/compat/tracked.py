@@ -47,8 +47,9 @@ class TimedTTATracker(trackers.TimedTTATracker):
     def __init__(self, benchmark: Benchmark, target_acc: float) -> None:
         super().__init__(core_of(benchmark), target_acc)
 
-    # It is in UMLAUT, though its `track` takes one accuracy at a time.
-    serialize = TTATracker.serialize
+    def serialize(self, accuracies: Any) -> bytes:
+        """Return accuracies as pickled bytes, as UMLAUT did; what is stored is JSON."""
+        return trackers.TTATracker(self.benchmark).serialize(accuracies)
 
 
 class HyperparameterTracker(trackers.HyperparameterTracker):
