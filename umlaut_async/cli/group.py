@@ -14,6 +14,8 @@ from umlaut_async.cli.doctor import doctor
 from umlaut_async.cli.housekeeping import rm, tag, vacuum
 from umlaut_async.cli.old_databases import export, import_
 from umlaut_async.cli.parameters import names_database
+from umlaut_async.cli.plot import plot
+from umlaut_async.cli.report import report
 from umlaut_async.cli.runs import runs
 from umlaut_async.cli.show import show
 from umlaut_async.cli.text import safe
@@ -107,6 +109,8 @@ main.add_command(completion)
 main.add_command(doctor)
 main.add_command(export)
 main.add_command(import_)
+main.add_command(plot)
+main.add_command(report)
 main.add_command(rm)
 main.add_command(runs)
 main.add_command(show)

@@ -180,8 +180,8 @@ def _by_count(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def _tracker_table(trackers: Sequence[Tracked]) -> RenderableType:
+    from umlaut_async.analysis.tracked import tracked_text
     from umlaut_async.cli.tables import table
-    from umlaut_async.cli.tracked import tracked_text
 
     method = any(tracked.method for tracked in trackers)
     made = table(["tracked", "type", "value", *(["method"] if method else [])])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.cli.text import duration, number, quantity, safe
 from umlaut_async.store import values
+from umlaut_async.text import duration, number, quantity, safe
 
 if TYPE_CHECKING:
     from umlaut_async.store.queries import Tracked

@@ -1,0 +1,76 @@
+"""Axes: which values they reach to, and where their ticks are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from umlaut_async.text import duration, number
+
+__all__ = ["Tick", "time_ticks", "value_range", "value_ticks"]
+
+_ROUND = (1, 2, 5, 10)
+_MINUTES = (60, 120, 300, 600, 900, 1800)
+_HOURS = (3600, 7200, 10800, 21600, 43200, 86400)
+# Of an axis that starts at zero, a curve that stays in the upper part would be a flat line.
+_FLAT = 0.6
+
+
+class Tick(NamedTuple):
+    """A mark on an axis."""
+
+    at: float
+    """Where it is, from 0 at the start of the axis to 1 at its end."""
+    label: str
+
+
+def time_ticks(start: float, end: float, most: int = 6) -> list[Tick]:
+    """Return the ticks of a time axis in seconds."""
+    length = end - start
+    if not 0 < length < math.inf:
+        return [Tick(0.0, _time(start))]
+    step = _time_step(length / most)
+    first = math.ceil(start / step - 1e-9)
+    count = math.floor((end - first * step) / step + 1e-9) + 1
+    return [
+        Tick(max(0.0, (index * step - start) / length), _time(index * step)) for index in range(first, first + count)
+    ]
+
+
+def value_range(low: float, high: float) -> tuple[float, float]:
+    """Return what an axis reaches to, on which these are the lowest and the highest value.
+
+    It starts at zero unless the curve would be flat then, and has room above the curve.
+    """
+    if low < 0 or high <= 0:
+        bottom, top = low, max(high, 0.0)
+    else:
+        bottom, top = (low if low > _FLAT * high else 0.0), high
+    room = (top / 20 - bottom / 20) or max(abs(top) / 20, 1e-12)
+    return (bottom - room if bottom else 0.0), (top + room if top else room)
+
+
+def value_ticks(low: float, high: float, most: int = 4) -> list[Tick]:
+    """Return the ticks of an axis of values."""
+    length = high / 2 - low / 2
+    if not 0 < length < math.inf:
+        return []
+    step = _round_step(2 * length / most if length < 1e300 else length)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [Tick((index * step / 2 - low / 2) / length, number(index * step, 6)) for index in range(first, last + 1)]
+
+
+def _time_step(least: float) -> float:
+    if least <= 30:
+        return _round_step(least) if least <= 10 else 10.0 * math.ceil(least / 10)
+    return next((float(step) for step in (*_MINUTES, *_HOURS) if step >= least), 86400 * _round_step(least / 86400))
+
+
+def _round_step(least: float) -> float:
+    """Return the smallest of …, 1, 2, 5, 10, … that is not less."""
+    size = 10.0 ** math.floor(math.log10(least))
+    return next((factor * size for factor in _ROUND if factor * size >= least * (1 - 1e-9)), 10 * size)
+
+
+def _time(seconds: float) -> str:
+    return "0" if abs(seconds) < 1e-12 else duration(seconds)

@@ -1,0 +1,177 @@
+"""Pages about runs: a figure alone, or all that is known of one run or several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from umlaut_async.analysis.figures.drawing import drawn
+from umlaut_async.analysis.figures.figure import build
+from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
+from umlaut_async.analysis.figures.page import page
+from umlaut_async.analysis.figures.tracked_values import tracked_values
+from umlaut_async.store import queries
+from umlaut_async.text import duration, moment, quantity, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.analysis.figures.figure import Figure
+    from umlaut_async.store.queries import EventGroup, RunInfo, Stage
+
+__all__ = ["figure_page", "report_page"]
+
+_SHORT = 8
+_MOST_EVENTS = 200
+_MOST_FACTS = 300
+_OF_MISSING = ("description", "type", "reason", "cure")
+
+
+def figure_page(figure: Figure) -> str:
+    """Return a page that shows one figure."""
+    return page(_title(figure.run), element("section", _heading(figure.run), drawn(figure)))
+
+
+def report_page(session: Session, runs: Sequence[RunInfo]) -> str:
+    """Return a page about runs."""
+    sections = [_section(session, run, f"run{at}") for at, run in enumerate(runs)]
+    if len(runs) == 1:
+        return page(_title(runs[0]), *sections)
+    return page(f"{len(runs)} runs", element("h1", f"{len(runs)} runs"), _contents(runs), *sections)
+
+
+def _title(run: RunInfo) -> str:
+    return f"{safe(run.name)} {safe(run.uuid[:_SHORT])}"
+
+
+def _contents(runs: Sequence[RunInfo]) -> Markup:
+    rows = [
+        (
+            element("a", f"{safe(run.name)} {safe(run.uuid[:_SHORT])}", href=f"#run{at}"),
+            moment(run.started),
+            _wall_time(run),
+            run.status,
+            run.description,
+            _tags(run),
+        )
+        for at, run in enumerate(runs)
+    ]
+    return table("The runs of this report", ["run", "started", "time", "status", "description", "tags"], rows)
+
+
+def _section(session: Session, run: RunInfo, anchor: str) -> Markup:
+    found = queries.stages(session, run.uuid)
+    events = queries.events(session, run.uuid)
+    return element(
+        "section",
+        _heading(run),
+        element("h2", "Timeline"),
+        drawn(build(session, run)),
+        _stage_table(found),
+        tracked_values(queries.trackers(session, run.uuid)),
+        _events(events),
+        _environment(run),
+        id=anchor,
+    )
+
+
+def _heading(run: RunInfo) -> Markup:
+    facts = {
+        "run": run.uuid,
+        "status": run.status,
+        "started": moment(run.started),
+        "time": _wall_time(run),
+        "description": run.description,
+        "tags": _tags(run),
+    }
+    return joined([element("h1", run.name or "a run without a name"), _facts(facts)])
+
+
+def _facts(facts: dict[str, Any]) -> Markup:
+    entries = (joined([element("dt", name), element("dd", value)]) for name, value in facts.items() if value)
+    return element("dl", *entries, class_="facts")
+
+
+def _wall_time(run: RunInfo) -> str:
+    return "has not ended" if run.ended is None else duration((run.ended - run.started) / 1e9)
+
+
+def _tags(run: RunInfo) -> str:
+    return ", ".join(safe(tag) for tag in run.tags or ())
+
+
+def _stage_table(found: Sequence[Stage]) -> Markup:
+    rows = [
+        (
+            stage.name,
+            name,
+            f"{metric.n:,}",
+            *(
+                quantity(value, metric.unit) if metric.n else "not recorded"
+                for value in (metric.mean, metric.min, metric.max)
+            ),
+            metric.provenance,
+        )
+        for stage in found
+        for name, metric in stage.metrics.items()
+    ]
+    if not rows:
+        return Markup("")
+    made = table(
+        "Each metric over the calls of each stage",
+        ["stage", "metric", "calls", "mean", "lowest", "highest", "how known"],
+        rows,
+        numbers=range(2, 6),
+    )
+    return joined([element("h2", "Metrics by stage"), made])
+
+
+def _events(events: Sequence[EventGroup]) -> Markup:
+    missing = [
+        event
+        for event in events
+        if event.kind == "unavailable" and isinstance(event.data, dict) and event.data.keys() >= {*_OF_MISSING}
+    ]
+    others = [event for event in events if event not in missing]
+    parts = []
+    if missing:
+        rows = [tuple(event.data[name] for name in _OF_MISSING) for event in missing]
+        headings = ["not recorded", "type", "why not", "to record it"]
+        parts += [element("h2", "Not recorded"), table("Metrics without numbers, and why", headings, rows)]
+    if others:
+        shown = [(event.kind, f"{event.count:,}", moment(event.first), _message(event)) for event in others]
+        made = table(
+            "What one must know before trusting the numbers",
+            ["event", "count", "first seen", "what happened"],
+            shown[:_MOST_EVENTS],
+            numbers=(1,),
+        )
+        parts += [element("h2", "Events"), made]
+    return joined(parts)
+
+
+def _message(event: EventGroup) -> str:
+    missed = event.data.get("missed") if isinstance(event.data, dict) else None
+    return event.message if missed is None else f"{missed:,} {event.message}"
+
+
+def _environment(run: RunInfo) -> Markup:
+    parts = []
+    for name, known in (("Environment", run.environment), ("Collector", run.collector)):
+        rows = [row for row, _ in zip(_flat(known, ""), range(_MOST_FACTS), strict=False)]
+        if rows:
+            parts.append(details(name, table(name, ["name", "value"], rows)))
+    return joined([element("h2", "What it ran on"), *parts]) if parts else Markup("")
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, object]]:
+    """Give the texts and numbers in nested data with their names."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else safe(key))
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        for at, item in enumerate(value):
+            yield from _flat(item, f"{name}[{at}]")
+    elif value not in (None, [], ""):
+        yield name, ", ".join(map(safe, value)) if isinstance(value, list) else value
