@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import store
+from tests.cli.conftest import store, umlaut
 
-__all__ = ["store"]
+__all__ = ["store", "umlaut"]

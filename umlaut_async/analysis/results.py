@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.analysis import card, windows
+from umlaut_async.analysis.databases import copied, is_old, remove
 from umlaut_async.analysis.filters import RunFilter
 from umlaut_async.analysis.selectors import select, select_one
 from umlaut_async.analysis.tables import Column, Kind, Table
@@ -47,6 +49,8 @@ _STATISTICS = ("n", "mean", "min", "max")
 class Results:
     """A database of results. Nothing stays open: each question sees what is committed when it is asked.
 
+    Of a database that UMLAUT wrote, what it holds now is read: a copy in our form is made for as long as this lives.
+
     Args:
         db_file: The path of a database, or its URL.
 
@@ -57,12 +61,16 @@ class Results:
 
     def __init__(self, db_file: str | os.PathLike[str]) -> None:
         self.db_file = db_file
+        self._read_file: str | os.PathLike[str] = db_file
+        if is_old(db_file):
+            self._read_file = copied(db_file)
+            weakref.finalize(self, remove, self._read_file)
         with self.session():
             pass
 
     def session(self) -> AbstractContextManager[Session]:
         """Open the database for queries of your own through SQLAlchemy: `with results.session() as session`."""
-        return reading(self.db_file)
+        return reading(self._read_file)
 
     def runs(
         self,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from typing import TYPE_CHECKING
-
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from umlaut_async.cli.progress import counting
 
 FORMATS = ("umlaut",)
 
@@ -25,7 +20,7 @@ def import_(old: str, new: str, fix_swapped: bool) -> None:
     """
     from umlaut_async.legacy.importer import import_database
 
-    with _progress("importing") as progress:
+    with counting("importing") as progress:
         done = import_database(old, new, fix_swapped=fix_swapped, progress=progress)
     click.echo(f"{_counted(done.runs, 'run')} with {_counted(done.measurements, 'measurement')} imported into {new}.")
     if done.unreadable:
@@ -52,7 +47,7 @@ def export(db: str, run_or_out: str | None, form: str, out: str | None) -> None:
     if out is None:
         raise click.UsageError("say where to write to: umlaut export DB --format umlaut OUT")
     uuid = None if run is None else _uuid(db, run)
-    with _progress("exporting") as progress:
+    with counting("exporting") as progress:
         done = export_database(db, out, run_uuid=uuid, progress=progress)
     click.echo(f"{_counted(done.runs, 'run')} with {_counted(done.measurements, 'measurement')} exported to {out}.")
     left = [_counted(count, name.removesuffix("s")) for name, count in done.left_out.items()]
@@ -71,17 +66,3 @@ def _uuid(db: str, selector: str) -> str:
 
 def _counted(count: int, name: str) -> str:
     return f"{count:,} {name}{'' if count == 1 else 's'}"
-
-
-@contextlib.contextmanager
-def _progress(doing: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["progress", "waiting"]
+__all__ = ["counting", "waiting"]
 
 
 @contextmanager
@@ -25,14 +25,28 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar; what is yielded is to be called with the number of steps that were just done."""
+def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give what is to be told how many of how many are done, and show a bar from the first time to the last.
+
+    Where nobody would see the bar it is None.
+    """
     if not sys.stderr.isatty():
-        yield lambda done: None
+        yield None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True, markup=False, highlight=False), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
+    bar = Progress(console=Console(stderr=True, markup=False, highlight=False), transient=True)
+    task = bar.add_task(what, total=None)
+
+    def tell(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done < total:
+            bar.start()
+        else:
+            bar.stop()
+
+    try:
+        yield tell
+    finally:
+        bar.stop()
