@@ -63,6 +63,14 @@ def test_a_run_in_full(umlaut: Umlaut, database: Path) -> None:
     heading, about, *rest = cells(shown.stdout)
     assert heading == [f"train.py aaaaaaaa · ok · {moment(BEGAN)} · 1 min 30 s"]
     assert about == ["about it · gpu, night"]
+    assert rest[0] == ["where the time went", "share", "alone", "overlapped", "elsewhere", "critical path"]
+    assert [(line[0], line[1], line[-1]) for line in rest[1:5]] == [
+        ("load", "0.4 %", "0.0 %"),
+        ("train", "1.3 %", "0.0 %"),
+        ("serve", "98.2 %", "100.0 %"),
+        ("(in no stage)", "0.0 %", "0.0 %"),
+    ]
+    rest = rest[5:]
     assert rest[:4] == [
         ["stage", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"],
         ["load", "2", "4 s", "2 s", "200", missing, missing, "ok"],
@@ -73,6 +81,21 @@ def test_a_run_in_full(umlaut: Umlaut, database: Path) -> None:
         ["stage", "metric", "calls", "mean", "lowest", "highest"],
         ["train", "queue", "2", "3 items", "2 items", "4 items"],
     ]
+    assert rest[6:9] == [
+        ["time of a call", "first", "half under", "95 % under", "99 % under", "longest"],
+        ["load", "2 s", "2 s", "2 s", "2 s", "2 s"],
+        ["train", "2 s", "2 s", "2 s", "2 s", "2 s"],
+    ]
+    assert rest[9] == ["slowest calls", "time", "began after", "inside", "status"]
+    assert [[*line[:2], *line[3:]] for line in rest[10:16]] == [
+        ["serve", "1 min 30 s", missing, "running"],
+        ["load", "2 s", missing, "ok"],
+        ["load", "2 s", missing, "ok"],
+        ["train", "2 s", missing, "ok"],
+        ["train", "2 s", missing, "error"],
+        ["train", "2 s", missing, "cancelled"],
+    ]
+    rest = rest[10:]
     assert rest[6:9] == [
         ["tracked", "type", "value", "method"],
         ["the loss", "loss", "0.9 → 0.5 in 3 values, least 0.3"],
@@ -90,7 +113,7 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
     shown = umlaut("show", "--json", database)
     assert (shown.exit_code, shown.stderr) == (0, "")
     document = json.loads(shown.stdout)
-    assert list(document) == ["schema", "run", "stages", "trackers", "events"]
+    assert list(document) == ["schema", "run", "verdicts", "budget", "stages", "slowest", "trackers", "events"]
     assert document["schema"] == 1
     assert document["run"] == {
         "uuid": "aaaaaaaa-1111",
@@ -109,6 +132,15 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "kind": "async generator",
         "calls": 2,
         "status": "ok",
+        "statuses": {"ok": 2},
+        "time": 4 * SECOND,
+        "budget": load["budget"],
+        "durations": {name: 2 * SECOND for name in ("first", "p50", "p95", "p99", "longest")},
+        "producing": SECOND,
+        "waited": [],
+        "entries": 800,
+        "energy": None,
+        "energy_per_entry": None,
         "metrics": {
             "throughput": {
                 "unit": "Entries/second", "n": 2, "mean": 200, "min": 100, "max": 300, "provenance": "measured",
@@ -116,6 +148,15 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
             "time": {"unit": "sec", "n": 2, "mean": 2, "min": 2, "max": 2, "provenance": "measured"},
         },
     }  # fmt: skip
+    budget = document["budget"]
+    assert (document["verdicts"], budget["wall"]) == ([], 90 * SECOND)
+    for whole, rest in (("share", "untracked"), ("critical", "critical_untracked")):
+        assert abs(sum(stage["budget"][whole] for stage in document["stages"]) + budget[rest] - budget["wall"]) <= 3
+    assert set(load["budget"]) == {"share", "open", "alone", "overlapped", "elsewhere", "critical"}
+    slowest = document["slowest"]
+    assert [call["stage"] for call in slowest] == ["serve", "load", "load", "train", "train", "train"]
+    assert BEGAN < slowest[0]["started"] < BEGAN + SECOND
+    assert (slowest[1]["duration"], slowest[1]["status"], slowest[1]["inside"]) == (2 * SECOND, "ok", None)
     assert (train["calls"], train["status"], set(train["metrics"])) == (3, "error", {"cpu", "memory", "queue"})
     assert (serve["calls"], serve["status"], serve["metrics"]) == (1, "running", {})
     loss, accuracy = document["trackers"]
@@ -134,7 +175,7 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
 def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlaut, database: Path) -> None:
     call = span("train")
     store(run(), process(), call, result("cpu", "%", span=call.id, provenance="unavailable"))
-    (stage,) = [line for line in cells(umlaut("show", database).stdout) if line[0] == "train"]
+    _, stage, *_ = [line for line in cells(umlaut("show", database).stdout) if line[0] == "train"]
     assert stage[5] == "unavailable"
     (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert stage["metrics"]["cpu"] == {

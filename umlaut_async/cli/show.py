@@ -1,4 +1,4 @@
-"""`umlaut show`: one run, its stages, what was tracked, and what one must know before trusting the numbers."""
+"""`umlaut show`: one run, what stands out in it, what was tracked, and what one must know to trust the numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from umlaut_async.cli.bottleneck import view_fields, view_parts
 from umlaut_async.cli.database import as_json, reading
 from umlaut_async.cli.parameters import DB, RUNS
 from umlaut_async.cli.runs import SHORT_UUID, run_fields, tag_list, wall_time
-from umlaut_async.cli.text import MISSING, duration, moment, number, quantity, safe
+from umlaut_async.cli.text import MISSING, duration, moment, safe
 
 if TYPE_CHECKING:
     import os
@@ -19,13 +20,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from sqlalchemy.orm import Session
 
-    from umlaut_async.store.queries import EventGroup, RunInfo, Stage, Tracked
+    from umlaut_async.store.queries import EventGroup, RunInfo, Tracked
 
-# What the other columns show already.
-_SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
-# Of a stage whose calls ended in several ways the gravest is its status.
-_GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
-_NUMBERS = frozenset({"calls", "time", "per call", "entries/s", "CPU", "memory", "count", "mean", "lowest", "highest"})
+_NUMBERS = frozenset({"count"})
 
 _OF_MISSING = frozenset({"description", "type", "reason", "cure"})
 
@@ -68,37 +65,29 @@ def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
 
 
 def _document(session: Session, selector: str | None) -> dict[str, Any]:
+    from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import queries
 
     run = select_one(session, selector or "last")
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
-        "stages": [
-            {
-                "name": stage.name,
-                "kind": stage.kind,
-                "calls": stage.calls,
-                "status": _status(stage),
-                "metrics": {name: dataclasses.asdict(metric) for name, metric in stage.metrics.items()},
-            }
-            for stage in queries.stages(session, run.uuid)
-        ],
+        **view_fields(bottleneck(session, run)),
         "trackers": [dataclasses.asdict(tracked) for tracked in queries.trackers(session, run.uuid)],
         "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],
     }
 
 
 def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
+    from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import queries
 
     run = select_one(session, selector or "last")
     yield from _heading(run)
-    if stages := queries.stages(session, run.uuid):
-        yield from ("", _stage_table(stages))
-        if any(stage.metrics.keys() - _SHOWN_METRICS for stage in stages):
-            yield from ("", _metric_table(stages))
+    view = bottleneck(session, run)
+    if view.table.stages:
+        yield from view_parts(view)
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
     events = queries.events(session, run.uuid)
@@ -124,59 +113,6 @@ def _heading(run: RunInfo) -> Iterator[RenderableType]:
     described = " · ".join(filter(None, (safe(run.description), tag_list(run.tags))))
     if described:
         yield described
-
-
-def _stage_table(stages: Sequence[Stage]) -> RenderableType:
-    from umlaut_async.cli.tables import status_text, table
-
-    made = table(("stage", "calls", "time", "per call", "entries/s", "CPU", "memory", "status"), right=_NUMBERS)
-    for stage in stages:
-        ended = stage.calls - stage.statuses.get("running", 0)
-        made.add_row(
-            safe(stage.name),
-            f"{stage.calls:,}",
-            duration(stage.time / 1e9 if ended else None),
-            duration(stage.time / 1e9 / ended if ended else None),
-            number(stage.entries_per_second),
-            _metric(stage, "cpu", "mean"),
-            _metric(stage, "memory", "max"),
-            status_text(_status(stage), _status_counts(stage)),
-        )
-    return made
-
-
-def _metric_table(stages: Sequence[Stage]) -> RenderableType:
-    from umlaut_async.cli.tables import table
-
-    made = table(("stage", "metric", "calls", "mean", "lowest", "highest"), right=_NUMBERS)
-    for stage in stages:
-        for name, metric in stage.metrics.items():
-            if name not in _SHOWN_METRICS:
-                values = (_metric(stage, name, statistic) for statistic in ("mean", "min", "max"))
-                made.add_row(safe(stage.name), safe(name), f"{metric.n:,}", *values)
-    return made
-
-
-def _metric(stage: Stage, measure_type: str, statistic: str) -> str:
-    metric = stage.metrics.get(measure_type)
-    if metric is None:
-        return MISSING
-    return metric.provenance if metric.n == 0 else quantity(getattr(metric, statistic), metric.unit)
-
-
-def _status(stage: Stage) -> str:
-    return next((status for status in _GRAVEST_FIRST if status in stage.statuses), next(iter(stage.statuses)))
-
-
-def _status_counts(stage: Stage) -> str:
-    if len(stage.statuses) == 1:
-        return _status(stage)
-    return ", ".join(f"{count:,} {status}" for status, count in sorted(stage.statuses.items(), key=_by_count))
-
-
-def _by_count(item: tuple[str, int]) -> tuple[int, str]:
-    status, count = item
-    return -count, status
 
 
 def _tracker_table(trackers: Sequence[Tracked]) -> RenderableType:

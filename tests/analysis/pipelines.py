@@ -1,0 +1,326 @@
+"""Pipelines with one planted bottleneck each, and healthy ones: `python -m tests.analysis.pipelines NAME DB`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from umlaut_async import (
+    Benchmark,
+    BenchmarkSupervisor,
+    CPUMetric,
+    EventLoopLagMetric,
+    GPUMetric,
+    IOMetric,
+    MemoryMetric,
+    ThroughputMetric,
+    TimeMetric,
+    WaitMetric,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+MIB = 2**20
+
+
+def compute(seconds: float) -> None:
+    """Use the CPU for so many seconds of its time, however busy the machine is."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def cpu() -> CPUMetric:
+    """Return a metric that every stage may have."""
+    return CPUMetric("cpu", interval=0.05)
+
+
+async def slow_loader(bm: Benchmark) -> None:
+    """Train for 3 ms on each batch, which takes 10 ms to come."""
+
+    @BenchmarkSupervisor([TimeMetric("load time"), WaitMetric("waiting"), ThroughputMetric("batches")], bm)
+    async def load() -> AsyncIterator[int]:
+        for number in range(90):
+            await asyncio.sleep(0.01)
+            yield number
+
+    @BenchmarkSupervisor([TimeMetric("train time"), cpu()], bm)
+    async def train() -> None:
+        async for _ in load():
+            compute(0.003)
+
+    await train()
+
+
+async def slow_iteration(bm: Benchmark) -> None:
+    """Do the same with a loader that is not ours, and a supervised step."""
+
+    class Loader:
+        def __len__(self) -> int:
+            return 90
+
+        def __iter__(self) -> Iterator[int]:
+            for number in range(90):
+                time.sleep(0.01)
+                yield number
+
+    loader = BenchmarkSupervisor([TimeMetric("load time")], bm, name="loader").iterate(Loader())
+
+    @BenchmarkSupervisor([TimeMetric("step time")], bm)
+    def step() -> None:
+        compute(0.003)
+
+    @BenchmarkSupervisor([TimeMetric("epoch time"), cpu()], bm)
+    def epoch() -> None:
+        for _ in loader:
+            step()
+
+    epoch()
+
+
+async def one_core(bm: Benchmark) -> None:
+    """Compute in one thread; write how much of a core it got."""
+
+    @BenchmarkSupervisor([TimeMetric("load time"), cpu()], bm)
+    async def load() -> None:
+        await asyncio.sleep(0.05)
+
+    @BenchmarkSupervisor([TimeMetric("train time"), cpu()], bm)
+    def train() -> None:
+        compute(0.4)
+
+    began, used = time.monotonic(), time.thread_time()
+    for _ in range(3):
+        await load()
+        train()
+    # Whether this machine had the core to give: less the time of loading.
+    sys.stdout.write(str((time.thread_time() - used) / (time.monotonic() - began - 0.15)))
+
+
+async def all_cores(bm: Benchmark) -> None:
+    """Compute in one thread, with one core to compute on."""
+    await one_core(bm)
+
+
+async def blocked_loop(bm: Benchmark) -> None:
+    """Answer requests while a report blocks their event loop now and then."""
+
+    @BenchmarkSupervisor([TimeMetric("parse time")], bm)
+    def parse() -> None:
+        time.sleep(0.15)
+
+    @BenchmarkSupervisor([TimeMetric("answer time"), EventLoopLagMetric("loop", interval=0.02), cpu()], bm)
+    async def answer() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            compute(0.001)
+
+    async def report() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            parse()
+
+    await asyncio.gather(report(), *(answer() for _ in range(4)))
+
+
+async def growing_memory(bm: Benchmark) -> None:
+    """Keep something of each batch."""
+    kept = []
+
+    @BenchmarkSupervisor([TimeMetric("train time"), MemoryMetric("memory", interval=0.02), cpu()], bm)
+    async def train() -> None:
+        kept.append(b"x" * (6 * MIB))
+        compute(0.015)
+        await asyncio.sleep(0.015)
+
+    @BenchmarkSupervisor([TimeMetric("validation time"), MemoryMetric("memory", interval=0.02), cpu()], bm)
+    async def validate() -> None:
+        compute(0.005)
+        await asyncio.sleep(0.005)
+
+    for _ in range(30):
+        await train()
+        await validate()
+
+
+async def idle(bm: Benchmark) -> None:
+    """Wait for what is far away."""
+
+    @BenchmarkSupervisor([TimeMetric("fetch time"), cpu()], bm)
+    async def fetch() -> None:
+        await asyncio.sleep(0.1)
+
+    @BenchmarkSupervisor([TimeMetric("decode time"), cpu()], bm)
+    def decode() -> None:
+        compute(0.005)
+
+    for _ in range(15):
+        await fetch()
+        decode()
+
+
+async def starved_gpu(bm: Benchmark) -> None:
+    """Train on a GPU that is at 37 % for all the time."""
+
+    @BenchmarkSupervisor([TimeMetric("train time"), GPUMetric("gpu", interval=0.05), cpu()], bm)
+    async def train() -> None:
+        for _ in range(20):
+            compute(0.005)
+            await asyncio.sleep(0.005)
+
+    for _ in range(6):
+        await train()
+
+
+async def busy_gpu(bm: Benchmark) -> None:
+    """Do the same with a GPU that has work."""
+    await starved_gpu(bm)
+
+
+async def slow_storage(bm: Benchmark) -> None:
+    """Write checkpoints, and wait until each is on disk."""
+
+    @BenchmarkSupervisor([TimeMetric("save time"), IOMetric("io", interval=0.05), cpu()], bm)
+    def save(file: int) -> None:
+        until = time.monotonic() + 0.25
+        while time.monotonic() < until:
+            os.write(file, bytes(64 * 1024))
+            os.fsync(file)
+
+    @BenchmarkSupervisor([TimeMetric("train time"), cpu()], bm)
+    async def train() -> None:
+        compute(0.02)
+        await asyncio.sleep(0.02)
+
+    with tempfile.TemporaryFile(dir=".") as file:
+        for _ in range(4):
+            await train()
+            save(file.fileno())
+
+
+async def warm_up(bm: Benchmark) -> None:
+    """Compile at the first call, say."""
+    compiled = False
+
+    @BenchmarkSupervisor([TimeMetric("inference time"), cpu()], bm)
+    async def infer() -> None:
+        nonlocal compiled
+        if not compiled:
+            compute(0.4)
+            await asyncio.sleep(0.4)
+            compiled = True
+        compute(0.01)
+        await asyncio.sleep(0.01)
+
+    @BenchmarkSupervisor([TimeMetric("serving time"), cpu()], bm)
+    async def serve() -> None:
+        for _ in range(25):
+            await infer()
+
+    await serve()
+
+
+async def one_outlier(bm: Benchmark) -> None:
+    """Do twelve things at once, one of which takes far longer than the others."""
+
+    @BenchmarkSupervisor([TimeMetric("work time"), cpu()], bm)
+    async def work(steps: int) -> None:
+        for _ in range(steps):
+            compute(0.004)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(work(80 if number == 7 else 3) for number in range(12)))
+
+
+async def failing(bm: Benchmark) -> None:
+    """Try again and again."""
+
+    @BenchmarkSupervisor([TimeMetric("fetch time"), cpu()], bm)
+    async def fetch(attempt: int) -> None:
+        compute(0.03)
+        await asyncio.sleep(0.08)
+        if attempt % 4:
+            raise ConnectionError("no answer")
+
+    for attempt in range(12):
+        with contextlib.suppress(ConnectionError):
+            await fetch(attempt)
+
+
+async def untracked(bm: Benchmark) -> None:
+    """Spend most of the time where nothing is supervised."""
+
+    @BenchmarkSupervisor([TimeMetric("train time"), cpu()], bm)
+    async def train() -> None:
+        compute(0.01)
+        await asyncio.sleep(0.01)
+
+    for _ in range(10):
+        await train()
+        await asyncio.sleep(0.08)
+
+
+async def healthy_training(bm: Benchmark) -> None:
+    """Load ahead, train, validate: each has its share, and none waits for long."""
+    cache = bytes(40 * MIB)
+
+    @BenchmarkSupervisor([TimeMetric("load time"), WaitMetric("waiting"), cpu()], bm)
+    async def load() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+            yield b"x" * MIB
+
+    @BenchmarkSupervisor([TimeMetric("epoch time"), MemoryMetric("memory", 0.02), cpu()], bm)
+    async def train() -> None:
+        async for batch in load():
+            compute(0.01)
+            await asyncio.sleep(0.005)
+            assert batch
+
+    @BenchmarkSupervisor([TimeMetric("validation time"), MemoryMetric("memory", 0.02), IOMetric("io", 0.02), cpu()], bm)
+    async def validate() -> None:
+        compute(0.02)
+        await asyncio.sleep(0.02)
+
+    for _ in range(6):
+        await train()
+        await validate()
+    assert cache
+
+
+async def healthy_service(bm: Benchmark) -> None:
+    """Answer many requests at once, none of which blocks the others."""
+
+    @BenchmarkSupervisor([TimeMetric("request time"), EventLoopLagMetric("loop", interval=0.02), cpu()], bm)
+    async def answer() -> None:
+        await asyncio.sleep(0.03)
+        await parse()
+        await asyncio.sleep(0.01)
+
+    @BenchmarkSupervisor([TimeMetric("parse time"), cpu()], bm)
+    async def parse() -> None:
+        compute(0.002)
+
+    async def client() -> None:
+        for _ in range(20):
+            await answer()
+
+    await asyncio.gather(*(client() for _ in range(10)))
+
+
+async def main(name: str, database: str) -> None:
+    """Run a pipeline."""
+    if name == "all_cores":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    async with Benchmark(database, name=name) as bm:
+        await globals()[name](bm)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

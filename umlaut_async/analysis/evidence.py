@@ -1,0 +1,143 @@
+"""What samples say beside the values of calls: when the event loop was blocked, and whether memory grows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from itertools import accumulate
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.store import queries, run_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.analysis.stages import StageTable
+    from umlaut_async.analysis.timeline import Intervals, Timeline
+    from umlaut_async.store.chunks import Bucket
+
+BLOCKED = 0.05
+"""The seconds without an answer from which on a loop counts as blocked."""
+_STEPS = 60
+_FEWEST = 9
+"""Steps of time that show a trend."""
+_MIB = 16
+_PART = 0.25
+
+
+class Blocks(NamedTuple):
+    """The times in which the event loop ran nothing else, in nanoseconds."""
+
+    number: int
+    time: int
+    worst: int
+    stage: int | None
+    """The number of the stage that ran then; None where no one did for most of that time."""
+
+
+class Growth(NamedTuple):
+    """Memory that only grows, in MiB."""
+
+    first: float
+    last: float
+    stage: tuple[str, str] | None
+    """Name and kind of the stage in whose calls most of it came, as far as its calls were measured."""
+
+
+def blocks(session: Session, run_uuid: str, table: StageTable) -> Blocks | None:
+    """Return when the event loop was blocked, from the samples of its lag; None where none says so."""
+    found: Intervals = []
+    for series in run_queries.series(session, run_uuid, ["looplag"]):
+        times, lags = queries.samples(session, series.id)
+        for moment, lag in zip(times, lags, strict=True):
+            if lag >= BLOCKED:
+                end = moment - table.began
+                found.append((max(0, end - round(lag * 1e9)), end))
+    return blocks_in(found, table.timeline) if found else None
+
+
+def blocks_in(intervals: Intervals, timeline: Timeline) -> Blocks:
+    """Return what ran in some intervals, which may overlap."""
+    merged: Intervals = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    lengths = [end - start for start, end in merged]
+    return Blocks(len(merged), sum(lengths), max(lengths), _blamed(merged, sum(lengths), timeline))
+
+
+def _blamed(blocked: Intervals, total: int, timeline: Timeline) -> int | None:
+    """Return the stage that was open during most of the blocks, and during little else."""
+    within = _measure_of(blocked)
+    inside: dict[int, int] = defaultdict(int)
+    lasted: dict[int, int] = defaultdict(int)
+    for stage, start, end in zip(timeline.stages, timeline.starts, timeline.ends, strict=True):
+        inside[stage] += within(end) - within(start)
+        lasted[stage] += end - start
+    likely = [stage for stage, time in inside.items() if time >= total / 2]
+    return max(likely, key=lambda stage: inside[stage] / lasted[stage], default=None)
+
+
+def _measure_of(intervals: Intervals) -> Callable[[int], int]:
+    """Return a function that says how much of some intervals lies before a moment."""
+    starts = [start for start, _ in intervals]
+    sums = [0, *accumulate(end - start for start, end in intervals)]
+
+    def before(moment: int) -> int:
+        index = bisect_left(starts, moment)
+        return sums[index] - (max(0, intervals[index - 1][1] - moment) if index else 0)
+
+    return before
+
+
+def growth(session: Session, run_uuid: str) -> Growth | None:
+    """Return by how much the memory of the run only grew; None where it did not."""
+    grown = []
+    for series in run_queries.series(session, run_uuid, ["memory"]):
+        trend = trend_of(queries.series_overview(session, series.id, _STEPS))
+        if trend is not None:
+            grown.append(trend)
+    if not grown:
+        return None
+    first, last = max(grown, key=lambda trend: trend[1] - trend[0])
+    return Growth(first, last, _grower(session, run_uuid))
+
+
+def trend_of(steps: Sequence[Bucket]) -> tuple[float, float] | None:
+    """Return the first and the last mean of a series that grows all the way, once it has warmed up.
+
+    It grows if it is larger in each third of that time than in the one before, by a quarter of all growth at least, and
+    in the end by a quarter and by 16 MiB: what is only loaded once, or comes and goes, is no growth.
+    """
+    settled = steps[len(steps) // 5 :]
+    if len(settled) < _FEWEST:
+        return None
+    third = len(settled) // 3
+    parts = settled[:third], settled[third:-third], settled[-third:]
+    low, middle, high = (median(step.mean for step in part) for part in parts)
+    grown = high - low
+    if grown < max(_MIB, _PART * low) * 2 / 3 or min(middle - low, high - middle) < _PART * grown:
+        return None
+    return settled[0].mean, settled[-1].mean
+
+
+def _grower(session: Session, run_uuid: str) -> tuple[str, str] | None:
+    """Return the stage in whose calls memory grew most, of nested ones the innermost."""
+    calls = {call.id: call for call in run_queries.calls(session, run_uuid)}
+    grown: dict[tuple[str, str], float] = defaultdict(float)
+    time: Counter[tuple[str, str]] = Counter()
+    for result in run_queries.results(session, run_uuid, ["memory"]):
+        call = calls.get(result.span or 0)
+        match result.data:
+            case {"first": float() | int() as first, "last": float() | int() as last} if call is not None:
+                grown[call.name, call.kind] += last - first
+                time[call.name, call.kind] += call.duration or 0
+    if not grown:
+        return None
+    most = max(grown.values())
+    return min((stage for stage, growth in grown.items() if growth >= 0.8 * most), key=lambda stage: time[stage])

@@ -1,0 +1,229 @@
+"""The stages of a run beside each other: the time of each and of its calls, what it waited for and what it used."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.analysis.budget import StageBudget, budget
+from umlaut_async.analysis.critical import critical_path
+from umlaut_async.analysis.timeline import NOBODY, Call, Timeline
+from umlaut_async.store import stage_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.store.queries import RunInfo
+    from umlaut_async.store.stage_queries import Used
+
+SLOWEST = 10
+YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
+_JOULE = 1e6
+"""In µJ."""
+
+
+class Durations(NamedTuple):
+    """How long the calls of a stage took that have ended, in nanoseconds, the first one apart."""
+
+    first: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    longest: int | None
+
+
+class Waited(NamedTuple):
+    """The time that a stage waited for a generator or a loader that it consumes."""
+
+    source: str
+    """The name of that stage."""
+    time: int
+    """The nanoseconds inside the producer."""
+    share: float
+    """What that is of the time of the calls of the stage."""
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """All calls of one name and kind."""
+
+    name: str
+    kind: str
+    calls: int
+    statuses: dict[str, int]
+    time: int
+    """The sum of the durations of the calls that ended, in nanoseconds."""
+    failed: int
+    """What of that is of calls that ended in an error."""
+    budget: StageBudget
+    critical: float
+    """The nanoseconds on the critical path."""
+    durations: Durations | None
+    """None where no call has ended."""
+    producing: int | None = None
+    """Of generators and iterations: the nanoseconds inside the producer."""
+    waited: tuple[Waited, ...] = ()
+    """The longest first."""
+    used: dict[str, Used] = field(default_factory=dict)
+    """By type of metric."""
+
+    @property
+    def entries(self) -> float | None:
+        """How many entries it processed."""
+        return next((used.entries for used in self.used.values() if used.entries is not None), None)
+
+    @property
+    def energy(self) -> float | None:
+        """The energy of the CPU and GPU in Joule, as far as it was measured."""
+        found = [self.used[name].total for name in ("energy", "gpuenergy") if name in self.used]
+        known = [energy for energy in found if energy is not None]
+        return sum(known) / _JOULE if known else None
+
+    @property
+    def energy_per_entry(self) -> float | None:
+        """The energy for one entry in Joule."""
+        return self.energy / self.entries if self.energy is not None and self.entries else None
+
+    def over_time(self, type_: str) -> float | None:
+        """Return the mean of a metric over its time."""
+        return self.used[type_].over_time if type_ in self.used else None
+
+
+class SlowCall(NamedTuple):
+    """One of the slowest calls."""
+
+    id: int
+    stage: str
+    started: int
+    """The nanoseconds from the start of the run."""
+    duration: int
+    status: str
+    inside: str | None
+    """The stage of the call that made it."""
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """The stages of a run, in the order of their first calls, and what of its time is theirs."""
+
+    began: int
+    """The start of the run or of its first call, in nanoseconds since the epoch."""
+    wall: int
+    """The nanoseconds to its end, or as far as it is known."""
+    untracked: float
+    """Those in which no call was at work."""
+    critical_untracked: float
+    """Those of the critical path in which none was."""
+    stages: list[StageRow]
+    slowest: list[SlowCall]
+    timeline: Timeline
+
+
+def stage_table(session: Session, run: RunInfo) -> StageTable:
+    """Return the stages of a run."""
+    rows = stage_queries.call_columns(session, run.uuid)
+    began = min(run.started, min((row[_STARTED] for row in rows), default=run.started))
+    known = [row[_STARTED] + (row[_DURATION] or 0) for row in rows]
+    # What still runs, or was lost, lasts for as long as anything is known of it.
+    end = max(run.ended or stage_queries.last_moment(session, run.uuid) or began, max(known, default=began))
+    numbers: dict[tuple[str, str], int] = {}
+    calls = []
+    ended: dict[int, list[int]] = defaultdict(list)
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    failed: Counter[int] = Counter()
+    producing_time: dict[int, int] = {}
+    for id_, parent, name, kind, task, started, duration, producing, status in rows:
+        stage = numbers.setdefault((name, kind), len(numbers))
+        counts[stage][status] += 1
+        start = started - began
+        if duration is None:
+            calls.append(Call(id_, parent, stage, task, start, end - began))
+            continue
+        inside = None if producing is None or kind not in YIELDING else max(0, producing)
+        calls.append(Call(id_, parent, stage, task, start, start + max(0, duration), inside))
+        if inside is not None:
+            producing_time[stage] = producing_time.get(stage, 0) + inside
+        ended[stage].append(duration)
+        if status == "error":
+            failed[stage] += duration
+    timeline = Timeline(calls, end - began, len(numbers))
+    divided = budget(timeline)
+    on_path, beside = critical_path(timeline)
+    used = stage_queries.used(session, run.uuid)
+    waited = _waited(timeline, [name for name, _ in numbers])
+    stages = [
+        StageRow(
+            name,
+            kind,
+            counts[stage].total(),
+            dict(counts[stage]),
+            sum(ended[stage]),
+            failed[stage],
+            divided.stages[stage],
+            on_path[stage],
+            durations_of(ended[stage]),
+            producing_time.get(stage),
+            _shares(waited.get(stage, {}), sum(ended[stage])),
+            used.get((name, kind), {}),
+        )
+        for (name, kind), stage in numbers.items()
+    ]
+    slowest = _slowest(timeline, stages, [row[_STATUS] for row in rows])
+    return StageTable(began, end - began, divided.untracked, beside, stages, slowest, timeline)
+
+
+_STARTED, _DURATION, _STATUS = (stage_queries.CALL_COLUMNS.index(name) for name in ("started", "duration", "status"))
+
+
+def durations_of(ended: Sequence[int]) -> Durations | None:
+    """Return what is typical of some durations; the first is apart, since it may hold what is done only once."""
+    if not ended:
+        return None
+    others = sorted(ended[1:])
+    if not others:
+        return Durations(ended[0], None, None, None, None)
+    half, most, nearly_all = (percentile(others, part) for part in (0.5, 0.95, 0.99))
+    return Durations(ended[0], half, most, nearly_all, others[-1])
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """Return the value below which a part of the others lies, between neighbours in proportion."""
+    place = part * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def _waited(timeline: Timeline, names: Sequence[str]) -> dict[int, Counter[str]]:
+    """Return the nanoseconds that each stage waited for the generators that it consumed, by their names."""
+    found: dict[int, Counter[str]] = defaultdict(Counter)
+    for position in timeline.yielding:
+        parent = timeline.parents[position]
+        if parent != NOBODY:
+            found[timeline.stages[parent]][names[timeline.stages[position]]] += timeline.producing[position] or 0
+    return found
+
+
+def _shares(waited: Counter[str] | dict[str, int], time: int) -> tuple[Waited, ...]:
+    ordered = sorted(waited.items(), key=lambda item: -item[1])
+    return tuple(Waited(name, spent, spent / time) for name, spent in ordered) if time else ()
+
+
+def _slowest(timeline: Timeline, stages: Sequence[StageRow], statuses: Sequence[str]) -> list[SlowCall]:
+    starts, ends = timeline.starts, timeline.ends
+    slowest = nlargest(SLOWEST, range(len(timeline)), key=lambda position: ends[position] - starts[position])
+    return [
+        SlowCall(
+            timeline.ids[position],
+            stages[timeline.stages[position]].name,
+            starts[position],
+            ends[position] - starts[position],
+            statuses[position],
+            None if timeline.parents[position] == NOBODY else stages[timeline.stages[timeline.parents[position]]].name,
+        )
+        for position in slowest
+    ]

@@ -1,0 +1,165 @@
+"""The calls of a run on one time axis, by columns: a hundred thousand of them are quick to go through so."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+NOBODY = -1
+"""The position of the parent of a call that has none."""
+
+Intervals = list[tuple[int, int]]
+"""Intervals in ascending order, none of which touches another."""
+
+
+class Call(NamedTuple):
+    """One call, in nanoseconds from the start of the run."""
+
+    id: int
+    parent: int | None
+    stage: int
+    """The number of the stage."""
+    task: Hashable
+    start: int
+    end: int
+    producing: int | None = None
+    """Of a generator or iteration that has ended: the time spent inside the producer; None for all other kinds."""
+
+
+class Step(NamedTuple):
+    """An interval in which a generator is inside its producer, or for a part of which it is."""
+
+    start: int
+    end: int
+    part: float
+
+
+class Timeline:
+    """The calls of a run.
+
+    Args:
+        calls: The calls, in any order.
+        wall: The nanoseconds that the run took; no call is longer.
+        stages: The number of stages.
+    """
+
+    def __init__(self, calls: Iterable[Call], wall: int, stages: int) -> None:
+        columns: list[Sequence[object]] = list(zip(*calls, strict=True)) or [()] * len(Call._fields)
+        self._fill(*columns)  # type: ignore[arg-type]  # zip does not know what is in a column
+        self.wall = wall
+        self.stage_count = stages
+
+    def _fill(
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int | None],
+        stages: Sequence[int],
+        tasks: Sequence[Hashable],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        producing: Sequence[int | None],
+    ) -> None:
+        positions: dict[int | None, int] = dict(zip(ids, range(len(ids)), strict=True))
+        self.ids = ids
+        self.parents = [positions.get(parent, NOBODY) for parent in parents]
+        """The positions of the parents."""
+        self.stages = stages
+        self.tasks = tasks
+        self.starts = starts
+        self.ends = ends
+        self.producing = producing
+        self.yielding = {position for position, time in enumerate(producing) if time is not None}
+        """The positions of the generators and iterations: their consumer is at work for a part of their time."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def steps(self) -> dict[int, list[Step]]:
+        """When each generator is inside its producer, as far as that is known.
+
+        Nothing says when its single steps were. It is inside while a call is open that the producer makes in the task
+        of its consumer, and outside while one is open that the consumer itself makes there. What else is known of the
+        time inside is spread evenly over what is left.
+        """
+        if not self.yielding:
+            return {}
+        calls = self._calls_in_the_tasks_of_generators()
+        in_order = sorted(self.yielding, key=self.starts.__getitem__)
+        inside: dict[int, Intervals] = {position: [] for position in in_order}
+        for position in reversed(in_order):  # a generator is inside its producer also while that is inside another one
+            made = calls.get((position, self.tasks[position]), [])
+            inside[position] = _merged(inside[position] + _within(made, self.starts[position], self.ends[position]))
+            parent = self.parents[position]
+            if parent in inside and self.tasks[parent] == self.tasks[position]:
+                inside[parent] = inside[parent] + inside[position]
+        outside: dict[int, Intervals] = {}
+        found = {}
+        for position in in_order:
+            start, end = self.starts[position], self.ends[position]
+            parent, task = self.parents[position], self.tasks[position]
+            away = _within(calls.get((parent, task), []), start, end)
+            if parent in outside and self.tasks[parent] == task:  # what feeds a generator rests when that one does
+                away = _merged(away + _within(outside[parent], start, end))
+            outside[position] = away
+            found[position] = _steps(start, end, away, inside[position], self.producing[position] or 0)
+        return found
+
+    def _calls_in_the_tasks_of_generators(self) -> dict[tuple[int, Hashable], Intervals]:
+        """Return when ordinary calls of generators or of their consumers ran, by the caller and the task."""
+        callers = {(self.parents[position], self.tasks[position]) for position in self.yielding}
+        callers |= {(position, self.tasks[position]) for position in self.yielding}
+        positions = {position for position, _ in callers}
+        found = defaultdict(list)
+        for position, parent in enumerate(self.parents):
+            if parent in positions and position not in self.yielding:
+                caller = parent, self.tasks[position]
+                if caller in callers and self.ends[position] > self.starts[position]:
+                    found[caller].append((self.starts[position], self.ends[position]))
+        return {caller: _merged(intervals) for caller, intervals in found.items()}
+
+
+def _steps(start: int, end: int, outside: Intervals, inside: Intervals, producing: int) -> list[Step]:
+    """Return for which part of each interval of a window a generator is inside its producer."""
+    certain = [Step(a, b, 1.0) for gap in _gaps(outside, start, end) for a, b in _within(inside, *gap)]
+    open_ = _gaps(_merged([*outside, *inside]), start, end)
+    left, time = producing - sum(b - a for a, b, _ in certain), sum(b - a for a, b in open_)
+    if left <= 0 or not time:
+        return certain
+    part = min(1.0, left / time)
+    return sorted([*certain, *(Step(a, b, part) for a, b in open_)])
+
+
+def _merged(intervals: Intervals) -> Intervals:
+    intervals.sort()
+    merged: Intervals = []
+    last = -1
+    for start, end in intervals:
+        if start > last:
+            merged.append((start, end))
+            last = end
+        elif end > last:
+            merged[-1] = (merged[-1][0], end)
+            last = end
+    return merged
+
+
+def _within(intervals: Intervals, start: int, end: int) -> Intervals:
+    """Return what of some intervals lies in a window."""
+    first = max(0, bisect_left(intervals, (start, start)) - 1)
+    inside = intervals[first : bisect_left(intervals, (end, end))]
+    return [(max(a, start), min(b, end)) for a, b in inside if b > start]
+
+
+def _gaps(intervals: Intervals, start: int, end: int) -> Intervals:
+    gaps = []
+    for a, b in intervals:
+        if a > start:
+            gaps.append((start, a))
+        start = b
+    return [*gaps, (start, end)] if end > start else gaps

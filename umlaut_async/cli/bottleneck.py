@@ -1,0 +1,221 @@
+"""The bottleneck view of a run as text and as JSON: verdict, budget, stages and resources, slowest calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from umlaut_async.cli.text import MISSING, duration, number, quantity, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from umlaut_async.analysis.bottleneck import Bottleneck
+    from umlaut_async.analysis.stages import StageRow, StageTable
+
+# Of a stage whose calls ended in several ways the gravest is its status.
+_GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
+# What the other columns show already.
+_SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
+_BAR = 20
+
+
+def view_parts(view: Bottleneck) -> Iterator[RenderableType]:
+    """Yield what is printed of a run that has calls."""
+    from rich.text import Text
+
+    if view.verdicts:
+        verdict = view.verdicts[0]
+        yield from ("", Text(safe(f"▶ {verdict.sentence}", longest=500), style="bold"))
+        yield f"  rule: {safe(verdict.rule, longest=500)}"
+    table = view.table
+    yield from ("", _budget_table(table), "", _stage_table(table.stages))
+    if any(stage.used.keys() - _SHOWN_METRICS for stage in table.stages):
+        yield from ("", _metric_table(table.stages))
+    if any(stage.durations for stage in table.stages):
+        yield from ("", _duration_table(table.stages))
+    yield from ("", _slowest_table(table))
+
+
+def view_fields(view: Bottleneck) -> dict[str, Any]:
+    """Return what JSON says of the calls of a run; times are integer nanoseconds."""
+    table = view.table
+    return {
+        "verdicts": [verdict._asdict() for verdict in view.verdicts],
+        "budget": {
+            "wall": table.wall,
+            "untracked": round(table.untracked),
+            "critical_untracked": round(table.critical_untracked),
+        },
+        "stages": [_stage_fields(stage) for stage in table.stages],
+        "slowest": [call._asdict() | {"started": table.began + call.started} for call in table.slowest],
+    }
+
+
+def _stage_fields(stage: StageRow) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "kind": stage.kind,
+        "calls": stage.calls,
+        "status": _status(stage),
+        "statuses": stage.statuses,
+        "time": stage.time,
+        "budget": {
+            "share": round(stage.budget.share),
+            **{name: round(time) for name, time in stage.budget._asdict().items()},
+            "critical": round(stage.critical),
+        },
+        "durations": _rounded(stage.durations._asdict()) if stage.durations else None,
+        "producing": stage.producing,
+        "waited": [waited._asdict() for waited in stage.waited],
+        "entries": stage.entries,
+        "energy": stage.energy,
+        "energy_per_entry": stage.energy_per_entry,
+        "metrics": {
+            name: {field: getattr(used, field) for field in ("unit", "n", "mean", "min", "max", "provenance")}
+            for name, used in stage.used.items()
+        },
+    }
+
+
+def _rounded(times: dict[str, float | None]) -> dict[str, int | None]:
+    return {name: None if time is None else round(time) for name, time in times.items()}
+
+
+def _budget_table(table: StageTable) -> RenderableType:
+    from umlaut_async.cli.tables import table as new_table
+
+    columns = ("where the time went", "share", "", "alone", "overlapped", "elsewhere", "critical path")
+    made = new_table(columns, right=frozenset(columns) - {columns[0], ""})
+    for stage in table.stages:
+        budget = stage.budget
+        made.add_row(
+            safe(stage.name),
+            *_share(budget.share, table.wall),
+            *map(_time, (budget.alone, budget.overlapped, budget.elsewhere)),
+            _share(stage.critical, table.wall)[0],
+        )
+    made.add_row(
+        "(in no stage)",
+        *_share(table.untracked, table.wall),
+        _time(table.untracked),
+        MISSING,
+        MISSING,
+        _share(table.critical_untracked, table.wall)[0],
+    )
+    return made
+
+
+def _share(time: float, wall: int) -> tuple[str, str]:
+    if not wall:
+        return MISSING, ""
+    part = time / wall
+    return f"{100 * part:.1f} %", "█" * round(_BAR * part)
+
+
+def _time(nanoseconds: float | None) -> str:
+    return MISSING if not nanoseconds else duration(nanoseconds / 1e9)
+
+
+def _stage_table(stages: Sequence[StageRow]) -> RenderableType:
+    from umlaut_async.cli.tables import status_text, table
+
+    more = [(name, cell) for name, cell in _MORE.items() if any(cell(stage) != MISSING for stage in stages)]
+    numbers = ("calls", "time", "per call", "entries/s", "CPU", "memory", *_MORE)
+    columns = ("stage", *numbers[:6], *(name for name, _ in more), "status")
+    made = table(columns, right=frozenset(numbers))
+    for stage in stages:
+        ended = stage.calls - stage.statuses.get("running", 0)
+        made.add_row(
+            safe(stage.name),
+            f"{stage.calls:,}",
+            duration(stage.time / 1e9 if ended else None),
+            duration(stage.time / 1e9 / ended if ended else None),
+            number(stage.over_time("throughput")),
+            _metric(stage, "cpu", "over_time"),
+            _metric(stage, "memory", "max"),
+            *(cell(stage) for _, cell in more),
+            status_text(_status(stage), _status_counts(stage)),
+        )
+    return made
+
+
+def _waited(stage: StageRow) -> str:
+    return f"{100 * sum(waited.share for waited in stage.waited):.0f} %" if stage.waited else MISSING
+
+
+def _energy(joule: float | None) -> str:
+    return MISSING if joule is None else f"{number(joule)} J"
+
+
+_MORE: dict[str, Callable[[StageRow], str]] = {
+    "wait": _waited,
+    "GPU": lambda stage: _metric(stage, "gpu", "over_time"),
+    "I/O": lambda stage: _metric(stage, "io", "over_time"),
+    "energy": lambda stage: _energy(stage.energy),
+    "per entry": lambda stage: _energy(stage.energy_per_entry),
+}
+"""Columns that are there where a stage has something in them."""
+
+
+def _metric(stage: StageRow, measure_type: str, statistic: str) -> str:
+    used = stage.used.get(measure_type)
+    if used is None:
+        return MISSING
+    return used.provenance if used.n == 0 else quantity(getattr(used, statistic), used.unit)
+
+
+def _metric_table(stages: Sequence[StageRow]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+
+    columns = ("stage", "metric", "calls", "mean", "lowest", "highest")
+    made = table(columns, right=frozenset(columns[2:]))
+    for stage in stages:
+        for name, used in stage.used.items():
+            if name not in _SHOWN_METRICS:
+                values = (_metric(stage, name, statistic) for statistic in ("mean", "min", "max"))
+                made.add_row(safe(stage.name), safe(name), f"{used.n:,}", *values)
+    return made
+
+
+def _duration_table(stages: Sequence[StageRow]) -> RenderableType:
+    from umlaut_async.cli.tables import table
+
+    columns = ("time of a call", "first", "half under", "95 % under", "99 % under", "longest")
+    made = table(columns, right=frozenset(columns[1:]))
+    for stage in stages:
+        if stage.durations is not None:
+            made.add_row(safe(stage.name), *map(_time, stage.durations))
+    return made
+
+
+def _slowest_table(view: StageTable) -> RenderableType:
+    from umlaut_async.cli.tables import status_text, table
+
+    columns = ("slowest calls", "time", "began after", "inside", "status")
+    made = table(columns, right=frozenset(columns[1:3]))
+    for call in view.slowest:
+        made.add_row(
+            safe(call.stage),
+            duration(call.duration / 1e9),
+            duration(call.started / 1e9),
+            MISSING if call.inside is None else safe(call.inside),
+            status_text(call.status),
+        )
+    return made
+
+
+def _status(stage: StageRow) -> str:
+    return next((status for status in _GRAVEST_FIRST if status in stage.statuses), next(iter(stage.statuses)))
+
+
+def _status_counts(stage: StageRow) -> str:
+    if len(stage.statuses) == 1:
+        return _status(stage)
+    return ", ".join(f"{count:,} {status}" for status, count in sorted(stage.statuses.items(), key=_by_count))
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    status, count = item
+    return -count, status

@@ -1,0 +1,81 @@
+"""What the stages of a run used, summed up by the database, and the columns of their calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, case, func, or_, select
+
+from umlaut_async.store.models import Process, Result, Span
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["CALL_COLUMNS", "Used", "call_columns", "last_moment", "used"]
+
+CALL_COLUMNS = ("id", "parent", "name", "kind", "task", "started", "duration", "producing", "status")
+
+
+class Used(NamedTuple):
+    """The values that one type of metric had over the calls of a stage; without any, the reason is in an event."""
+
+    unit: str
+    n: int
+    mean: float | None
+    min: float | None
+    max: float | None
+    provenance: str
+    total: float | None
+    """The sum of the values."""
+    over_time: float | None
+    """The mean in which each call has the weight of its duration."""
+    entries: float | None
+    """What was tracked or yielded, of a throughput or a latency."""
+
+
+def call_columns(session: Session, run_uuid: str) -> list[tuple[Any, ...]]:
+    """Return the calls of a run as plain tuples of `CALL_COLUMNS`, in the order in which they were made."""
+    of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
+    query = select(*(getattr(Span, name) for name in CALL_COLUMNS)).where(of_run).order_by(Span.id)
+    return [tuple(row) for row in session.execute(query)]
+
+
+def last_moment(session: Session, run_uuid: str) -> int | None:
+    """Return when a process of a run was last seen."""
+    return session.scalar(select(func.max(Process.last_seen)).where(Process.run_uuid == run_uuid))
+
+
+def used(session: Session, run_uuid: str) -> dict[tuple[str, str], dict[str, Used]]:
+    """Return what was used, by name and kind of the stage, and by type."""
+    of_run = Result.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
+    measured = and_(Result.value.is_not(None), Span.duration.is_not(None))
+    entries = case(
+        (Result.type == "throughput", Result.value * Span.duration / 1e9),
+        (and_(Result.type == "latency", Result.value > 0), Span.duration / 1e9 / func.nullif(Result.value, 0)),
+    )
+    query = (
+        select(
+            Span.name,
+            Span.kind,
+            Result.type,
+            # The alphabet orders provenances as needed: one estimate makes an estimate, "unavailable" yields to any
+            # value.
+            func.min(Result.unit),
+            func.count(Result.value),
+            func.avg(Result.value),
+            func.min(Result.value),
+            func.max(Result.value),
+            func.min(Result.provenance),
+            func.sum(Result.value),
+            func.sum(Result.value * Span.duration) / func.nullif(func.sum(case((measured, Span.duration))), 0),
+            func.sum(entries),
+        )
+        .join(Span, Span.id == Result.span)
+        .where(of_run, or_(Result.value.is_not(None), Result.provenance == "unavailable"))
+        .group_by(Span.name, Span.kind, Result.type)
+        .order_by(Result.type)
+    )
+    found: dict[tuple[str, str], dict[str, Used]] = {}
+    for name, kind, type_, *values in session.execute(query):
+        found.setdefault((name, kind), {})[type_] = Used(*values)
+    return found
