@@ -6,13 +6,16 @@ import logging
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
-from umlaut_async.collector.recorder import Recorder
+from umlaut_async.collector.address import collector_for, inherited
+from umlaut_async.collector.recorder import Inherited, Recorder
 from umlaut_async.collector.settings import RunSettings
+from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
 from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
 from umlaut_async.sessions import Sessions
@@ -21,7 +24,7 @@ from umlaut_async.store.location import look, resolve
 from umlaut_async.waiting import wait_for_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
 
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,9 +40,9 @@ _benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
 
 
 def _disown() -> None:
-    """Let a forked child leave the runs of its parent alone, those too that have not begun."""
+    """Let a forked child take part in the runs of its parent, and have runs of its own where none had begun."""
     for benchmark in _benchmarks:
-        benchmark._inherited = True
+        benchmark._after_fork()
 
 
 os.register_at_fork(after_in_child=_disown)
@@ -93,22 +96,22 @@ class Benchmark:
         self.mode = mode
         self.name = text("name", script() if name is None else name)
         self.tags = checked_tags(tags)
-        self.uuid = run_identity(run_uuid)
+        self._location = resolve(db_file)
+        self._joins = collector_for(self._location.url) if run_uuid is None and mode != "r" else None
+        self._inherited: Inherited | None = None
+        self.uuid = run_identity(run_uuid) if self._joins is None else self._joins.run
         if collector not in _COLLECTORS:
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
-        self._collector = collector
-        self._flush_interval = checked_seconds("flush_interval", flush_interval)
-        self._location = resolve(db_file)
-        look(self._location, mode)
-        self._argv = tuple(sys.argv)
-        self._directory = os.getcwd()
-        self._before_end: list[Callable[[], None]] = []
+        seconds = checked_seconds("flush_interval", flush_interval)
+        look(self._location, mode if self._joins is None else "a")
+        described = self.uuid, self.description, self.name, self.tags, collector, seconds, tuple(sys.argv), os.getcwd()
+        self._settings = RunSettings(self._location, mode == "w", *described, implied=True)
+        self.before_end = LastActions()
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
-        self._closed = False
-        self._warned = False
-        self._inherited = False
+        self._closed = self._warned = False
         _benchmarks.add(self)
+        self._pid = os.getpid()
         self._sessions = Sessions(self._location)
 
     @property
@@ -158,6 +161,11 @@ class Benchmark:
             await wait_for_answer(self.request_end)
         finally:
             await self._sessions.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In a process that this one started it takes part in the run.
+        where = self._location.path or self._location.url
+        return partial(Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags), ()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -209,7 +217,7 @@ class Benchmark:
         """Begin the run if need be, and raise if nothing can be recorded.
 
         Returns:
-            What records the run; None in a forked child, where nothing is recorded.
+            What records the run; None where the collector of another process has gone.
 
         Raises:
             ReadOnlyError: It is of mode 'r'.
@@ -218,14 +226,14 @@ class Benchmark:
         if self.mode == "r":
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         recorder = None if self._closed else self.recorder()
-        if self._closed or (recorder is None and not self._inherited):
+        if self._closed or (recorder is None and self._joins is None):
             raise ClosedError(_CLOSED)
         return recorder
 
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""
         recorder = self._recorders.get(self.uuid)
-        if recorder is None and not self._closed and not self._inherited:
+        if recorder is None and not self._closed:
             recorder = self._begin(implied=True)
         if recorder is not None and recorder.link.recording:
             return recorder
@@ -236,70 +244,67 @@ class Benchmark:
         if self._warned:
             return
         self._warned = True
-        if self._inherited:
-            why = "the run belongs to the parent of this forked process"
-        else:
-            why = "it was closed" if self._closed else "its collector has ended"
+        why = "it was closed" if self._closed else "its collector has ended"
         _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
 
     @property
     def records(self) -> bool:
         """Whether calls and values are recorded at present, or would be."""
         recorder = self._recorders.get(self.uuid)
-        return not self._closed and not self._inherited and (recorder is None or recorder.link.recording)
-
-    def before_end(self, action: Callable[[], None]) -> None:
-        """Have an action called before the run ends, while values can still be recorded."""
-        self._before_end.append(action)
+        return not self._closed and (recorder is None or recorder.link.recording)
 
     def _begin(self, *, implied: bool) -> Recorder:
-        settings = RunSettings(
-            self._location,
-            self.mode == "w" and all(recorder.failed for recorder in self._recorders.values()),
-            self.uuid,
-            self.description,
-            self.name,
-            self.tags,
-            self._collector,
-            self._flush_interval,
-            self._argv,
-            self._directory,
-            implied,
+        settings = self._settings._replace(
+            replacing=self._settings.replacing and all(recorder.failed for recorder in self._recorders.values()),
+            uuid=self.uuid,
+            implied=implied,
+            beside=tuple(address for address in inherited() if address.pid != os.getpid()),
+            joins=self._joins,
+            pid=os.getpid(),
         )
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
-            self.uuid, Recorder(settings, self._call_before_end)
+            self.uuid, Recorder(settings, self.before_end, self._inherited)
         )
         recorder.start()
         return recorder
 
-    def _call_before_end(self) -> None:
-        for action in self._before_end:
-            try:
-                action()
-            except Exception:
-                _logger.exception("a tracker could not record its last value, which is a defect of umlaut_async")
+    def _renew(self) -> None:
+        """Let what is recorded next be a new run, or another part in the run of another process."""
+        import uuid
+
+        if self._joins is None:
+            self.uuid = str(uuid.uuid4())
+        self._recorders.pop(self.uuid, None)
+        self._closed = self._warned = False
+
+    def _after_fork(self) -> None:
+        """Let go of the parent's recorder in a forked child, whose records go to the collector of the same run."""
+        recorder = self._recorders.get(self.uuid)
+        if recorder is not None and not recorder.link.was_closed:
+            self._inherited = Inherited(recorder.link, self._pid, recorder.address)
+            self._joins = recorder.address
+        self._pid = os.getpid()
+        self._settings = self._settings._replace(replacing=False)
+        closed = self._closed
+        self._renew()
+        self._closed = closed
 
     def request_open(self, answer: Answer) -> None:
         """Do what `open` does, and have the answer called instead of waiting for it."""
-        if self._inherited:
-            self._warn()
-        if self._inherited or self.mode == "r":
+        if self.mode == "r":
             answer(None)
             return
         recorder = self._recorders.get(self.uuid)
         if self._closed or (recorder is not None and recorder.failed):
-            import uuid
-
             if recorder is not None and not self._closed:
                 recorder.end(lambda _: None, Ending("error", "not opened"))
-            self.uuid = str(uuid.uuid4())
-            self._closed = self._warned = False
+            self._renew()
         self._begin(implied=False).flush(answer)
 
     def request_flush(self, answer: Answer) -> None:
         """Do what `flush` does, and have the answer called instead of waiting for it."""
         recorder = self._recorders.get(self.uuid)
-        if recorder is None or self._inherited:
+        if recorder is None:
             answer(None)
         else:
             recorder.flush(answer)
@@ -307,7 +312,7 @@ class Benchmark:
     def request_end(self, answer: Answer, ending: Ending = CLOSED) -> None:
         """Do what `close` does, and have the answer called instead of waiting for it."""
         recorder = self._recorders.get(self.uuid)
-        if recorder is None or self._inherited:
+        if recorder is None:
             answer(None)
         else:
             recorder.end(answer, ending)

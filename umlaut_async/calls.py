@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
-from umlaut_async.records import Steps
+from umlaut_async.records import IN_PARENT, Steps
 from umlaut_async.scalars import unwrapped
 
 if TYPE_CHECKING:
@@ -104,9 +104,11 @@ class Call:
         self.entries[position] = self.entries.get(position, 0) + num_entries
 
     def parent_number(self) -> int | None:
-        """Return the number of the call of the same run that this one runs in."""
-        parent = self.parent
-        while parent is not None and parent._link is not self._link:
+        """Return the number of the call of the same run that this one runs in, be it in the parent of a fork."""
+        link, parent = self._link, self.parent
+        while parent is not None and parent._link is not link:
+            if parent._link is link.inherited:
+                return IN_PARENT | parent.number
             parent = parent.parent
         return None if parent is None else parent.number
 

@@ -16,6 +16,8 @@ class Link(Protocol):
 
     recording: bool
     open_calls: dict[int, Call]
+    inherited: object | None
+    """The link of the process from which this one was forked while it recorded the same run."""
 
     @property
     def numbers(self) -> Iterator[int]:

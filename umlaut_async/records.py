@@ -46,6 +46,10 @@ class Steps(NamedTuple):
     """The time from the start to the first item."""
 
 
+IN_PARENT = 1 << 40
+"""Set in the number of a parent that is a call of the process from which this one was forked."""
+
+
 class CallRecord(NamedTuple):
     """A call that has ended.
 

@@ -94,7 +94,7 @@ class TimedTTATracker(_Tracker):
         self._started = now()
         # The best accuracy so far for each description; None once the target was reached.
         self._best: dict[str, float | None] = {}
-        benchmark.before_end(self._record_unreached)
+        benchmark.before_end.add(self._record_unreached)
 
     def track(self, accuracy: float, description: str) -> None:
         """Take note of an accuracy; the first that reaches the target is recorded with its time.
@@ -168,7 +168,7 @@ class HyperparameterTracker(_Tracker):
         self.low_means_good = low_means_good
         self._measurements: list[dict[str, Any]] = []
         self._closed = False
-        benchmark.before_end(self._record_unrecorded)
+        benchmark.before_end.add(self._record_unrecorded)
 
     def serialize(self) -> bytes:
         """Return what was tracked as pickled bytes, as UMLAUT did; what is stored is JSON."""

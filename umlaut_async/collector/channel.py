@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,14 @@ class Channel:
         self._sending = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def connect(self, path: str) -> bool:
+        """Connect with what listens at a path; return whether something does."""
+        try:
+            self._socket.connect(path)
+        except OSError:
+            return False
+        return True
+
     def notify(self, kind: int, series: int, call: int, started: int) -> bool:
         """Send a signal, from any thread and without waiting; return whether it is on its way, or nobody listens."""
         return self._send_at_once(SIGNAL.pack(SIGNAL_TAG, kind, series, call, started))
@@ -45,8 +54,9 @@ class Channel:
             self._socket.send(packet, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return False
-        except OSError:
-            pass  # The other end is gone, which is noticed where its messages are awaited.
+        except OSError as error:
+            # Where the other end is gone, that is noticed where its messages are awaited.
+            return error.errno != errno.ENOTCONN
         return True
 
     def listen(self, message: Callable[[bytes], None], signal: Callable[[int, int, int, int], None]) -> None:

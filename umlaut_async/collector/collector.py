@@ -6,23 +6,28 @@ import asyncio
 import importlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
+from umlaut_async.collector.description import describe
+from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.errors import StoreError
 from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from types import ModuleType
 
     from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.description import Told
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.rows import Row
     from umlaut_async.collector.settings import RunSettings
+    from umlaut_async.collector.wire import Hello
     from umlaut_async.collector.writer import Writer
 
 _logger = logging.getLogger("umlaut_async")
@@ -30,14 +35,6 @@ _logger = logging.getLogger("umlaut_async")
 
 _ENVIRONMENT_PATIENCE = 0.5
 """How many seconds the end of a run waits for the description of what it ran on."""
-
-
-class Told(Protocol):
-    """What is set when something has happened."""
-
-    def set(self) -> object:
-        """Take note that it has."""
-        ...
 
 
 class Collector:
@@ -80,6 +77,12 @@ class Collector:
         """What was asked and is not answered yet."""
         self._describing: asyncio.Task[None] | None = None
         self._complained = False
+        self._opening: Any = None
+        """The module of that name, once it is imported."""
+        self._tried = asyncio.Event()
+        """Set when the database is open, or could not be opened."""
+        self._ledgers = [ledger]
+        self._door = None if settings.address is None else Door(settings.address, self)
         self.after_round: Callable[[], Awaitable[None]] | None = None
         """Called when requests have been answered."""
 
@@ -89,39 +92,64 @@ class Collector:
 
     async def run(self) -> None:
         """Collect until a request ends the run."""
-        self._link.listen(asyncio.get_running_loop(), self._woken)
+        self._listen(self._link, self._sampler)
         try:
+            if self._door is not None:
+                self._door.open()
             await self._open()
             ended = False
             while not ended:
                 await self._pause()
                 ended = await self._round()
+                if self._door is not None:
+                    await self._door.reply()
                 if self.after_round is not None:
                     await self.after_round()
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._let_go()
+            if self._door is not None:
+                await self._door.close()
 
     async def _let_go(self) -> None:
         await self._sampler.close()
+        for intake in self._intakes:
+            await intake.close()
         if self._writer is not None:
             await self._writer.close()
 
-    def _woken(self) -> None:
-        # Edges first, since ticks can wait.
-        while self._link.waiting:
-            self._sampler.take_edges(self._link.waiting.popleft())
-        while self._link.idle:
-            self._sampler.start(self._link.idle.popleft())
-        if self._link.requested:
-            self._link.requested = False
-            self._attention.set()
+    def _listen(self, link: Link, sampler: Sampler) -> None:
+        def woken() -> None:
+            # Edges first, since ticks can wait.
+            while link.waiting:
+                sampler.take_edges(link.waiting.popleft())
+            while link.idle:
+                sampler.start(link.idle.popleft())
+            if link.requested:
+                link.requested = False
+                self._attention.set()
+
+        link.listen(asyncio.get_running_loop(), woken)
+
+    async def admit(self, link: Link, hello: Hello, ledger: Ledger, events: list[EventRecord]) -> bool:
+        """Let a process take part in the run; return whether there is a database."""
+        await self._tried.wait()
+        if self._writer is None:
+            return False
+        sampler = Sampler(events.append)
+        self._listen(link, sampler)
+        parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
+        self._ledgers.append(ledger)
+        self._intakes.append(
+            await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
+        )
+        return True
 
     async def _open(self) -> None:
         try:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
-            opening = await in_thread(_import_opening)
-            self._writer, intake = await opening.open_run(
+            self._opening = await in_thread(_import_opening)
+            self._writer, intake = await self._opening.open_run(
                 self._settings, self._pid, self._started, self._link, self._sampler, self._ledger, self._events
             )
             self._intakes.append(intake)
@@ -131,21 +159,11 @@ class Collector:
                 _logger.error("nothing will be recorded: %s", self._failure)
         self._link.stores = self._writer is not None
         self._opened.set()
+        self._tried.set()
         if self._writer is None:
             self._settled.set()
         else:
-            self._describing = asyncio.create_task(self._describe(self._writer))
-
-    async def _describe(self, writer: Writer) -> None:
-        """Gather what the run runs on, which may take a while."""
-        try:
-            steps = await in_thread(lambda: _environment_steps(self._settings))
-            while (environment := await in_thread(lambda: next(steps, None))) is not None:
-                writer.describe(environment)
-                self._settled.set()
-        except Exception:
-            _logger.exception("the environment could not be described, which is a defect of umlaut_async")
-        self._settled.set()
+            self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled))
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -160,13 +178,17 @@ class Collector:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
         self._link.rearm()
         await self._take()
-        ending = next((request.ending for request in self._requests if request.ending), None)
+        ending = self._intakes[0].ending if self._intakes else _ending_of(self._requests)
         if ending is not None:
             self._link.recording = False
-            for intake in self._intakes:
-                await intake.abandon(self._requests, lost=ending.status == LOST)
+            if self._door is not None:
+                await self._door.dismiss()
+                await self._take()
             if self._describing is not None:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
+        for intake in self._intakes:
+            if (ends := intake.ending or ending) is not None:
+                await intake.abandon(self._requests, lost=ends.status == LOST)
         error = self._failure or await self._store(bool(self._requests), ending)
         if self._requests:
             error = error or self._refusal()
@@ -200,6 +222,7 @@ class Collector:
         try:
             await self._write(self._writer, durable)
             self._complained = False
+            await self._see_off(self._writer)
             if ending is not None:
                 await self._writer.finish(since_epoch(now()), ending, self._described())
         except Exception as error:
@@ -234,6 +257,14 @@ class Collector:
                 intake.add_events()
             await writer.write(since_epoch(now()), [], durable)
 
+    async def _see_off(self, writer: Writer) -> None:
+        """Let go of the processes that have ended before the run."""
+        for intake in self._intakes[1:]:
+            if intake.ending is not None:
+                await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how)
+                self._intakes.remove(intake)
+                await intake.close()
+
     def _refusal(self) -> StoreError | None:
         """Return an error if records were dropped since a request was last answered."""
         dropped = self._ledger.account().dropped
@@ -245,20 +276,19 @@ class Collector:
         return StoreError(f"{lost} record(s) could not be stored and are lost ({reasons}); all others are on disk")
 
     def _described(self) -> dict[str, object]:
-        account = self._ledger.account()
+        accounts = [ledger.account() for ledger in self._ledgers]
+        dropped = sum((Counter(account.dropped) for account in accounts), Counter[str]())
         return {
             "mode": self._settings.collector,
             "journal": None if self._writer is None else self._writer.journal,
-            "recorded": account.recorded,
-            "stored": account.stored,
-            "dropped": account.dropped,
+            "recorded": sum(account.recorded for account in accounts),
+            "stored": sum(account.stored for account in accounts),
+            "dropped": dict(dropped),
         }
 
 
-def _environment_steps(settings: RunSettings) -> Iterator[dict[str, Any]]:
-    from umlaut_async.collector.environment import in_steps
-
-    return in_steps(settings.argv, settings.directory)
+def _ending_of(requests: list[FlushRequest]) -> Ending | None:
+    return next((request.ending for request in requests if request.ending), None)
 
 
 def _import_opening() -> ModuleType:

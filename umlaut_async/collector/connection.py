@@ -67,6 +67,8 @@ class Connection:
         """Signals of series that are not announced yet."""
         self._reply = wire.Reply()
         self._told: tuple[int, int] = (0, 0)
+        self.has_ended = False
+        """Whether the process has said that it records nothing more."""
 
     def signal(self, kind: int, number: int, call: int, at: int) -> None:
         """Take a signal."""
@@ -167,7 +169,13 @@ class Connection:
             series.edge_sample(started + duration, left[edge])
         self.link.append((*call[:11], entered, left))
 
+    def dismiss(self) -> None:
+        """Ask the process for what it still has, since the run ends."""
+        self._reply.dismissed = True
+
     def _request(self, number: int, ending: Ending | None) -> None:
+        self.has_ended |= ending is not None
+
         def answer(error: StoreError | None) -> None:
             self._reply.answers.append((number, None if error is None else type(error).__name__, str(error)))
 

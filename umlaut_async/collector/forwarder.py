@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async import errors
@@ -16,7 +15,7 @@ from umlaut_async.collector import wire
 from umlaut_async.collector.outgoing import Outgoing, announcement, narrow
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CallRecord, EventRecord, FlushRequest, StageRecord, ValueRecord, is_counted
+from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, ValueRecord, is_counted
 
 if TYPE_CHECKING:
     import threading
@@ -58,9 +57,7 @@ class Forwarder:
         self._ledger = ledger
         self._opened = opened
         self._answered = asyncio.Event()
-        """Set when the collector has said whether it has a database, or will not have this process."""
-        self.refusal: str | None = None
-        """Why the collector will not have this process."""
+        """Set when the collector has said whether it has a database."""
         self._events: list[EventRecord] = []
         self._sampler = Sampler(self._events.append)
         self._outgoing = Outgoing(link, self._sampler.faults, self._events)
@@ -76,7 +73,7 @@ class Forwarder:
         with contextlib.suppress(OSError):
             await self._channel.send(wire.encode(wire.Batch(hello=self._hello)))
         await self._first(self._answered.wait(), self._channel.ended())
-        if self._answered.is_set() and self.refusal is None:
+        if self._answered.is_set():
             self._link.announce = self._announce
             while not self._ended and self._channel.is_open:
                 await self._pause()
@@ -205,18 +202,13 @@ class Forwarder:
             self._link.stores = reply.opened
             self._answered.set()
             self._opened.set()
-        if reply.refusal is not None:
-            self.refusal = reply.refusal
-            self._answered.set()
+        if reply.dismissed:
+            self._link.recording = False
+            self._link.request(FlushRequest(lambda error: None, Ending("ok", "the run ended")))
         for number, error, text in reply.answers:
             request = self._requests.pop(number)
             self._ended |= request.ending is not None
             request.answer(None if error is None else getattr(errors, error, StoreError)(text))
-
-
-def hello(settings: Any, database: str, parent: int | None) -> wire.Hello:
-    """Return who this process is."""
-    return wire.Hello(os.getpid(), settings, database, parent)
 
 
 _NOTHING = wire.Batch()

@@ -8,19 +8,18 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector import wire
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.collector import Collector
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import UNKNOWN, Watch
+from umlaut_async.collector.reception import Reception
 from umlaut_async.records import LOST, Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOGGER = "umlaut_async"
-_HELLO_DEADLINE = 60.0
 
 
 class _Told:
@@ -55,35 +54,10 @@ def main(descriptor: int) -> None:
 
 
 async def _collect(channel: Channel) -> None:
-    first: asyncio.Future[wire.Batch] = asyncio.get_running_loop().create_future()
-    waiting: list[Callable[[], None]] = []
-    connections: list[Connection] = []
-
-    # What comes before the run is known waits: signals may be there before the message that says what it is.
-    def message(content: bytes) -> None:
-        batch = wire.decode_batch(content)
-        if not first.done():
-            first.set_result(batch)
-        elif connections:
-            connections[0].take(batch)
-        else:
-            waiting.append(lambda: connections[0].take(batch))
-
-    def signal(kind: int, series: int, call: int, at: int) -> None:
-        if connections:
-            connections[0].signal(kind, series, call, at)
-        else:
-            waiting.append(lambda: connections[0].signal(kind, series, call, at))
-
-    channel.listen(message, signal)
-    ended = asyncio.ensure_future(channel.ended())
-    ended.add_done_callback(lambda _: first.cancel())
-    try:
-        await asyncio.wait_for(asyncio.shield(first), _HELLO_DEADLINE)
-    except asyncio.CancelledError:
+    reception = Reception(channel)
+    hello = await reception.hello()
+    if hello is None:
         return  # The measured process is gone.
-    hello = first.result().hello
-    assert hello is not None
     assert hello.settings is not None
     ledger = Ledger()
     connection = Connection(channel, hello.pid, ledger, lambda event: collector.report(event))
@@ -99,13 +73,11 @@ async def _collect(channel: Channel) -> None:
 
     collector = Collector(hello.settings, connection.link, ledger, _Told(opened), _Told(lambda: None), pid=hello.pid)
     collector.after_round = reply
-    connections.append(connection)
-    for late in waiting:
-        late()
+    reception.hand_to(connection)
     logging.getLogger(_LOGGER).addHandler(_Sent(connection))
     logging.getLogger(_LOGGER).propagate = False
     watch = Watch(hello.pid)
-    watching = asyncio.create_task(_end_with(connection, watch, ended))
+    watching = asyncio.create_task(_end_with(connection, watch, channel))
     try:
         await collector.run()
     finally:
@@ -113,9 +85,9 @@ async def _collect(channel: Channel) -> None:
         watch.close()
 
 
-async def _end_with(connection: Connection, watch: Watch, ended: asyncio.Future[None]) -> None:
+async def _end_with(connection: Connection, watch: Watch, channel: Channel) -> None:
     """End the run when the measured process has gone without ending it."""
-    await ended
+    await channel.ended()
     how = UNKNOWN
     try:
         how = await watch.how()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.sampler import Sampler
     from umlaut_async.collector.series import Series
     from umlaut_async.collector.writer import Writer
+    from umlaut_async.records import Ending
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -36,6 +37,7 @@ class Intake:
     """Takes the records of one process, once the database is open.
 
     Args:
+        pid: The process.
         link: Where the records come from.
         sampler: What answers edge requests.
         rows: What makes the rows.
@@ -45,10 +47,20 @@ class Intake:
     """
 
     def __init__(
-        self, link: Link, sampler: Sampler, rows: Rows, writer: Writer, ledger: Ledger, events: list[EventRecord]
+        self,
+        pid: int,
+        link: Link,
+        sampler: Sampler,
+        rows: Rows,
+        writer: Writer,
+        ledger: Ledger,
+        events: list[EventRecord],
     ) -> None:
         self.link = link
         self.process_id = rows.process_id
+        self.pid = pid
+        self.ending: Ending | None = None
+        """How the process ends, once that is known."""
         self._sampler = sampler
         self._rows = rows
         self._writer = writer
@@ -61,6 +73,10 @@ class Intake:
         self._open_calls: dict[int, Call] = {}
         self._defects = 0
         """Records that were dropped since this was last reported."""
+
+    async def close(self) -> None:
+        """Let go of what reads for the process."""
+        await self._sampler.close()
 
     async def take(self, requests: list[FlushRequest]) -> None:
         """Take the records that have come.
@@ -99,7 +115,10 @@ class Intake:
         self._rows.forget_threads()
         records = [self.link.records.popleft() for _ in range(turn)]
         # First of all: whatever happens here, they are answered.
-        requests.extend(record for record in records if isinstance(record, FlushRequest))
+        for record in records:
+            if isinstance(record, FlushRequest):
+                requests.append(record)
+                self.ending = self.ending or record.ending
         self._ledger.take(len([record for record in records if is_counted(record)]))
         for record in records:
             try:

@@ -33,6 +33,7 @@ class Link:
 
     Attributes:
         recording: Whether calls are measured.
+        inherited: The link of the process from which this one was forked while it recorded the same run.
         numbers: The numbers of calls.
         stages: The numbers of stages.
         open_calls: The calls that have not ended, by number.
@@ -51,6 +52,7 @@ class Link:
 
     def __init__(self) -> None:
         self.recording = True
+        self.inherited: object | None = None
         self.numbers = itertools.count(1)
         self.stages = itertools.count(1)
         self.open_calls: dict[int, Call] = {}
@@ -142,6 +144,11 @@ class Link:
         self._listener = None
         self._closed = reason
         self._answer_left()
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether the run has ended, or could not begin."""
+        return self._closed is not None
 
     def forget(self) -> None:
         """Record nothing any more, since this is a forked child: what is here belongs to the parent."""

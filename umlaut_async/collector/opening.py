@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from umlaut_async.clock import now
+from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.launchers import rank, shared_run
@@ -70,8 +70,36 @@ async def open_run(
         refused=refused,
         shared=settings.uuid == shared_run(os.environ),
     )
-    rows = Rows(process_id, link.sources, sampler.faults, events.append)
-    return writer, Intake(link, sampler, rows, writer, ledger, events)
+    rows = Rows(process_id, None, link.sources, sampler.faults, events.append)
+    return writer, Intake(pid, link, sampler, rows, writer, ledger, events)
+
+
+async def join_run(
+    writer: Writer,
+    pid: int,
+    parent: int | None,
+    link: Link,
+    sampler: Sampler,
+    ledger: Ledger,
+    events: list[EventRecord],
+) -> Intake:
+    """Let another process take part in a run, and return what takes its records.
+
+    Args:
+        writer: What writes the run.
+        pid: The process.
+        parent: The key of the process in whose calls its own may lie.
+        link: Where its records come from.
+        sampler: What answers edge requests.
+        ledger: Where its records are counted.
+        events: Where its events are left.
+
+    Raises:
+        StoreError: The database cannot be written.
+    """
+    process_id = await writer.join(_process(pid, since_epoch(now())), ledger)
+    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append)
+    return Intake(pid, link, sampler, rows, writer, ledger, events)
 
 
 def _process(pid: int, started: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import subprocess
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector import thread
+from umlaut_async.collector.attachment import attach, forward
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.threads import start_daemon
-from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
     import threading
 
     from umlaut_async.collector.account import Ledger
-    from umlaut_async.collector.forwarder import Forwarder
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 
@@ -56,24 +54,12 @@ def start(
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     channel = Channel(ours)
-
-    def notify(kind: int, series: int, call: int, at: int) -> None:
-        if not channel.notify(kind, series, call, at):
-            link.unsent.append((kind, series, call, at))
-            link.wake()
-
-    link.notify = notify
+    attach(channel, link)
 
     def work() -> None:
         why = _launch(theirs)
         if why is None:
-            # Here, so that the first call does not wait for the import of msgspec.
-            from umlaut_async.collector.forwarder import Forwarder, hello
-
-            settled.set()
-            forwarder = Forwarder(hello(settings, settings.location.url, None), channel, link, ledger, opened)
-            if _run(forwarder):
-                _end(forwarder, link, ledger)
+            if forward(settings, None, channel, link, ledger, opened, settled):
                 return
             why = "it ended before it had begun"
         _logger.warning("the collector could not be started as a process of its own (%s); it runs in a thread", why)
@@ -106,22 +92,3 @@ def _launch(theirs: socket.socket) -> str | None:
     except OSError as error:
         return str(error)
     return None if status == 0 else f"it ended with status {status}"
-
-
-def _run(forwarder: Forwarder) -> bool:
-    """Forward until the run has ended; return whether there was a collector."""
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(forwarder.run())
-
-
-def _end(forwarder: Forwarder, link: Link, ledger: Ledger) -> None:
-    """Let go of a run that has ended, or whose collector has gone."""
-    reason = StoreError("the run has ended")
-    if forwarder.left_alone:
-        reason = StoreError("the collector of the run has ended before it")
-        link.recording = False
-        lost = ledger.account(link.in_flight()).in_flight
-        _logger.error("the collector has ended before the run: %d records are lost, and nothing more is recorded", lost)
-    link.close(reason)
-    forwarder.answer_left(reason)
-    ledger.drop("collector ended", ledger.account().in_flight)

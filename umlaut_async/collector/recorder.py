@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.collector import process, thread
+from umlaut_async.collector import joining, process, thread
 from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.address import Address, new_address, publish, withdraw
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
 from umlaut_async.records import Ending, FlushRequest
@@ -33,6 +34,9 @@ _EXIT_DEADLINE = 1.5
 
 _FORK_DEADLINE = 1.0
 """How many seconds a fork waits, if it comes while a collector starts."""
+
+_LAST = -100
+"""The priority of what is to come after everything that users have finalized."""
 
 _live: set[Recorder] = set()
 _inherited: list[Recorder] = []
@@ -80,17 +84,30 @@ class _Outcome:
             answer(self._outcome[0])
 
 
+class Inherited(NamedTuple):
+    """What a forked process has of the run of its parent."""
+
+    link: object
+    pid: int
+    address: Address | None
+
+
 class Recorder:
     """Records one run.
 
     Args:
         settings: What the run is.
         before_end: Called before the run ends, as long as records are taken.
+        inherited: What records the run in the process from which this one was forked.
     """
 
-    def __init__(self, settings: RunSettings, before_end: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: RunSettings, before_end: Callable[[], None], inherited: Inherited | None = None
+    ) -> None:
         self.uuid = settings.uuid
         self.link = Link()
+        self.link.inherited = None if inherited is None else inherited.link
+        self._parent = None if inherited is None else inherited.pid
         self.opened = threading.Event()
         """Set when the database was opened, or could not be."""
         self.settled = threading.Event()
@@ -101,6 +118,8 @@ class Recorder:
         self._ended = _Outcome()
         self._starts = itertools.count()
         self._channel: Channel | None = None
+        self.address = settings.joins
+        """Where other processes of the run reach its collector."""
 
     def start(self) -> None:
         """Start the collector, at the first call of several."""
@@ -108,8 +127,7 @@ class Recorder:
             return
         _live.add(self)
         try:
-            start = process.start if self._settings.collector == "process" else thread.start
-            self._channel = start(self._settings, self.link, self._ledger, self.opened, self.settled)
+            self._start()
         except RuntimeError as error:
             # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
             _live.discard(self)
@@ -118,6 +136,21 @@ class Recorder:
             self.link.close(failure)
             self.opened.set()
             self.settled.set()
+
+    def _start(self) -> None:
+        settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
+        if settings.joins is not None:
+            self._channel = joining.start(settings, self._parent, *others)
+            _end_with_multiprocessing()
+            return
+        self.address = new_address(settings.uuid, settings.location.url)
+        settings = settings._replace(address=self.address)
+        if self.address is not None:
+            publish(self.address)
+        if settings.collector == "process":
+            self._channel = process.start(settings, *others)
+        else:
+            thread.start(settings, *others)
 
     @property
     def failed(self) -> bool:
@@ -152,6 +185,8 @@ class Recorder:
     def _answer_end(self, error: StoreError | None) -> None:
         # Not before: who waits may be interrupted, and then the end of the interpreter waits instead.
         _live.discard(self)
+        if self.address is not None and self._settings.joins is None:
+            withdraw(self.address)
         self._ended.answer(error)
 
     def forget(self) -> None:
@@ -194,6 +229,13 @@ def _forget_in_child() -> None:
         _inherited.append(recorder)
         recorder.forget()
     _live.clear()
+
+
+def _end_with_multiprocessing() -> None:
+    """Have the runs ended at the end of a child of multiprocessing, which calls no other exit functions."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _end_all, exitpriority=_LAST)
 
 
 def _await_imports() -> None:

@@ -14,7 +14,7 @@ from umlaut_async.metrics.edges import FAR, NEAR, NEEDS_EDGES, TooShortError, di
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.probes import Place, UnavailableError, UnreadableError
-from umlaut_async.records import LOST, CallRecord, EventRecord, StageRecord, ValueRecord
+from umlaut_async.records import IN_PARENT, LOST, CallRecord, EventRecord, StageRecord, ValueRecord
 from umlaut_async.store.models import key
 from umlaut_async.store.values import encode, storable
 
@@ -70,6 +70,7 @@ class Rows:
 
     Args:
         process_id: The key of the process.
+        parent: The key of the process from which it was forked, if that takes part in the run.
         series: What its stages use, by number.
         faults: Takes what could not be read.
         report: Takes the events that come up.
@@ -78,6 +79,7 @@ class Rows:
     def __init__(
         self,
         process_id: int,
+        parent: int | None,
         series: Mapping[int, Series | LoopSeries],
         faults: Faults,
         report: Callable[[EventRecord], None],
@@ -88,6 +90,7 @@ class Rows:
         self._report = report
         self._stages: dict[int, _Stage] = {}
         self._base = key(process_id, 0)
+        self._parent_base = None if parent is None else key(parent, 0)
         self._epoch = since_epoch(0)
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
@@ -248,6 +251,8 @@ class Rows:
         elif not task.isascii():
             task = storable(task)
         above = None if parent is None else base + parent
+        if parent is not None and parent & IN_PARENT:
+            above = None if self._parent_base is None else self._parent_base + (parent ^ IN_PARENT)
         return base + number, self.process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
     def _report_untracked(self, described: tuple[str, str, str, str]) -> None:

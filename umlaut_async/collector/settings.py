@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from umlaut_async.collector.address import Address  # noqa: TC001  # as the next one
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 
 
@@ -26,3 +27,11 @@ class RunSettings(NamedTuple):
     """The working directory when the benchmark was made: stages may change it."""
     implied: bool
     """Whether a call began it: then nobody waits for the opening, and its failure must be logged."""
+    address: Address | None = None
+    """Where other processes of the run reach its collector."""
+    beside: tuple[Address, ...] = ()
+    """The collectors of the runs into other databases in which this one was begun."""
+    joins: Address | None = None
+    """The collector of the run, where another process has begun it."""
+    pid: int = 0
+    """The process whose settings these are."""

@@ -19,8 +19,12 @@ class Hello(NamedTuple):
     """What the run is; None from a process that joins one."""
     database: str
     """The URL of the database that the process records into."""
-    parent: int | None
-    """The process from which this one was forked."""
+    run: str
+    """The uuid of the run that it records."""
+    parent: int | None = None
+    """The process from which it was forked."""
+    shown: str = ""
+    """The name of the database, as it may be shown."""
 
 
 class AnnouncedSeries(NamedTuple):
@@ -126,8 +130,8 @@ class Reply(msgspec.Struct, array_like=True, omit_defaults=True):
     """Lines for the log of the process: level and text."""
     answers: list[tuple[int, str | None, str]] = []
     """The numbers of requests that are settled, with the name and the text of an error or None."""
-    refusal: str | None = None
-    """Why a process that wanted to join may not."""
+    dismissed: bool = False
+    """Whether the run ends, so that this process is to send what it still has."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -137,6 +137,13 @@ class Metric:
         """Let the metric know of a stage that uses it."""
         self._stages.add(stage)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # In another process it belongs to the stages there.
+        return {name: value for name, value in vars(self).items() if name != "_stages"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _stages=weakref.WeakSet())
+
     def __repr__(self) -> str:
         interval = "" if self.interval is None else f", interval={self.interval:g}"
         return f"{type(self).__name__}({self.description!r}{interval})"

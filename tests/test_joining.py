@@ -1,0 +1,188 @@
+"""All processes of a run report to its collector: forked, spawned, in pools and as programs of their own."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from umlaut_async.collector import address
+
+if TYPE_CHECKING:
+    from tests.support import Rows, RunScript
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+
+WORKERS = """
+import asyncio, concurrent.futures, multiprocessing, sys
+from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, TimeMetric
+
+benchmark = Benchmark("runs.db", mode="w", collector=sys.argv[1])
+
+@BenchmarkSupervisor([TimeMetric("time"), MemoryMetric("memory")], benchmark)
+def work(number):
+    return number
+
+def many():
+    for number in range(1000):
+        work(number)
+
+@BenchmarkSupervisor([TimeMetric("time")], benchmark, name="outer")
+def start(method):
+    context = multiprocessing.get_context(method)
+    workers = [context.Process(target=many) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+
+if __name__ == "__main__":
+    start("fork")
+    start("spawn")
+    with concurrent.futures.ProcessPoolExecutor(3) as pool:
+        assert sum(pool.map(work, range(500), chunksize=10)) == sum(range(500))
+    asyncio.run(benchmark.close())
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_every_call_of_every_worker_is_in_the_run_once(run_script: RunScript, rows: Rows, collector: str) -> None:
+    ended = run_script(WORKERS, collector, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (run,) = rows("select uuid, status from run")
+    assert run["status"] == "ok"
+    counts = rows(
+        "select process_id, count(*) as calls, count(distinct number) as numbers, count(distinct parent) as parents,"
+        " sum(parent is null) as orphans from span where name = 'work' group by process_id order by min(started)"
+    )
+    assert sum(row["calls"] for row in counts) == sum(row["numbers"] for row in counts) == 8500
+    assert [row["calls"] for row in counts[:8]] == [1000] * 8
+    # The call that forked them is known; to spawned ones nobody tells it.
+    assert [(row["parents"], row["orphans"]) for row in counts[:4]] == [(1, 0)] * 4
+    assert [(row["parents"], row["orphans"]) for row in counts[4:8]] == [(0, 1000)] * 4
+    (outer, _) = rows("select id, duration from span where name = 'outer' order by number")
+    assert {row["parent"] for row in rows("select distinct parent from span where parent is not null")} == {outer["id"]}
+    endings = rows("select ending from process order by id")
+    assert endings[0]["ending"] == "closed"
+    assert {row["ending"] for row in endings[1:]} <= {"exit", "the run ended"}
+    assert len(rows("select distinct pid from process")) == len(endings)
+
+
+PROGRAM = """
+import asyncio, os, subprocess, sys
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
+
+benchmark = Benchmark(sys.argv[1], mode="w", collector=sys.argv[3])
+
+@BenchmarkSupervisor([TimeMetric("time")], benchmark)
+def stage():
+    if sys.argv[2]:
+        subprocess.run([sys.executable, __file__, sys.argv[2], "", "thread"], check=True)
+
+async def main():
+    async with benchmark:
+        stage()
+        print(benchmark.uuid, flush=True)
+
+asyncio.run(main())
+assert "UMLAUT_COLLECTOR" not in os.environ or not sys.argv[2]
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_a_program_that_names_the_same_database_joins_and_does_not_replace_it(
+    run_script: RunScript, rows: Rows, collector: str
+) -> None:
+    ended = run_script(PROGRAM, "runs.db", "runs.db", collector)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    inner, outer = ended.stdout.split()
+    assert inner == outer
+    (run,) = rows("select uuid, status from run")
+    assert run == {"uuid": outer, "status": "ok"}
+    assert len(rows("select * from process")) == len(rows("select * from span where status = 'ok'")) == 2
+
+
+def test_runs_into_other_databases_know_of_each_other(run_script: RunScript, rows: Rows, tmp_path: Path) -> None:
+    from tests import support
+
+    ended = run_script(PROGRAM, "runs.db", "other.db", "thread")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    inner, outer = ended.stdout.split()
+    (event,) = rows("select data from event where kind = 'other-run'")
+    assert event["data"]["run"] == inner
+    (run,) = support.read(tmp_path / "other.db", "select uuid, environment from run")
+    assert run["uuid"] == inner
+    assert outer in run["environment"]
+
+
+SPAWNED = """
+import asyncio, multiprocessing, pickle
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, LossTracker, TimeMetric
+
+def work(benchmark, metric):
+    with BenchmarkSupervisor([metric], benchmark, name="inner"):
+        LossTracker(benchmark).track([1.0], "loss")
+
+if __name__ == "__main__":
+    benchmark = Benchmark("runs.db", "words", tags=["a"])
+    metric = CPUMetric("cpu", interval=0.5, children=False)
+    BenchmarkSupervisor([metric], benchmark)(len)("abc")
+    worker = multiprocessing.get_context("spawn").Process(target=work, args=(benchmark, metric))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    again = pickle.loads(pickle.dumps(metric))
+    assert repr(again) == repr(metric)
+    asyncio.run(benchmark.close())
+"""
+
+
+def test_benchmarks_and_metrics_may_be_arguments_of_spawned_functions(run_script: RunScript, rows: Rows) -> None:
+    ended = run_script(SPAWNED)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (run,) = rows("select description from run")
+    assert run["description"] == "words"
+    assert [row["name"] for row in rows("select name from span order by process_id")] == ["len", "inner"]
+    assert [row["type"] for row in rows("select type from result where span is null")] == ["loss"]
+
+
+def test_the_address_is_private_and_goes_with_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(address.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path)[:40] if len(str(tmp_path)) > 70 else str(tmp_path))
+    made = address.new_address("run", "database")
+    assert made is not None
+    folder = Path(made.socket).parent
+    try:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        address.publish(made)
+        assert address.inherited() == [made]
+        # It is this process's own, so nothing here joins it.
+        assert address.collector_for("database") is None
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert address.collector_for("database") == made
+        assert address.collector_for("another") is None
+        address.withdraw(made)
+        assert address.VARIABLE not in os.environ
+    finally:
+        folder.rmdir()
+
+
+def test_a_path_that_is_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    made = address.new_address("run", "database")
+    assert made is not None
+    assert not made.socket.startswith(str(long))
+    Path(made.socket).parent.rmdir()
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[[1]]", "null", "3"])
+def test_a_damaged_variable_is_no_address(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(address.VARIABLE, text)
+    assert address.inherited() == []

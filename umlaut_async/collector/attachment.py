@@ -1,0 +1,79 @@
+"""How a measured process is attached to a collector in another process, from the first signal to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from umlaut_async.errors import StoreError
+
+if TYPE_CHECKING:
+    import threading
+
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.channel import Channel
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.settings import RunSettings
+
+_logger = logging.getLogger("umlaut_async")
+
+
+def attach(channel: Channel, link: Link) -> None:
+    """Let the calls signal over a channel what they need at once."""
+
+    def notify(kind: int, series: int, call: int, at: int) -> None:
+        if not channel.notify(kind, series, call, at):
+            link.unsent.append((kind, series, call, at))
+            link.wake()
+
+    link.notify = notify
+
+
+def forward(
+    settings: RunSettings,
+    parent: int | None,
+    channel: Channel,
+    link: Link,
+    ledger: Ledger,
+    opened: threading.Event,
+    settled: threading.Event,
+    *,
+    joins: bool = False,
+) -> bool:
+    """Forward to the collector in this thread, until the run has ended or the collector has gone.
+
+    Args:
+        settings: What the run is.
+        parent: The process from which this one was forked while it recorded the same run.
+        channel: The connection.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
+        joins: Whether the run is that of another process.
+
+    Returns:
+        Whether there ever was a collector.
+    """
+    # Here, so that the first call does not wait for the import of msgspec.
+    from umlaut_async.collector.forwarder import Forwarder
+    from umlaut_async.collector.wire import Hello
+
+    settled.set()
+    hello = Hello(os.getpid(), None if joins else settings, settings.location.url, settings.uuid, parent)
+    forwarder = Forwarder(hello, channel, link, ledger, opened)
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        if not runner.run(forwarder.run()):
+            return False
+    reason = StoreError("the run has ended")
+    if forwarder.left_alone:
+        reason = StoreError("the collector of the run has ended before it")
+        link.recording = False
+        lost = ledger.account(link.in_flight()).in_flight
+        _logger.error("the collector has ended before the run: %d records are lost, and nothing more is recorded", lost)
+    link.close(reason)
+    forwarder.answer_left(reason)
+    ledger.drop("collector ended", ledger.account().in_flight)
+    return True

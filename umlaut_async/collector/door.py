@@ -1,0 +1,157 @@
+"""The door of a collector: where the other processes of its run come in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from umlaut_async.clock import now
+from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.connection import Connection
+from umlaut_async.collector.death import Watch
+from umlaut_async.collector.reception import Reception
+from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest
+
+if TYPE_CHECKING:
+    from umlaut_async.collector import wire
+    from umlaut_async.collector.address import Address
+    from umlaut_async.collector.link import Link
+
+_logger = logging.getLogger("umlaut_async")
+
+_BACKLOG = 512
+_DISMISSAL = 1.0
+"""How many seconds the end of a run waits for what its other processes still have."""
+
+
+class Host(Protocol):
+    """The collector, as its door sees it."""
+
+    async def admit(self, link: Link, hello: wire.Hello, ledger: Ledger, events: list[EventRecord]) -> bool:
+        """Let a process take part in the run; return whether there is a database."""
+        ...
+
+    def report(self, event: EventRecord) -> None:
+        """Take an event that a reader of the numbers must know."""
+        ...
+
+
+class _Guest(NamedTuple):
+    channel: Channel
+    connection: Connection
+
+
+class Door:
+    """Lets processes in.
+
+    Args:
+        address: Where they knock.
+        host: Whom they visit.
+    """
+
+    def __init__(self, address: Address, host: Host) -> None:
+        self._address = address
+        self._host = host
+        self._socket: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._guests: list[_Guest] = []
+
+    def open(self) -> None:
+        """Begin to listen. Where that cannot be, other processes run unmeasured, which they say themselves."""
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            listening.bind(self._address.socket)
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            listening.close()
+            _logger.warning("processes that this one starts cannot join its run: %s", error)
+            return
+        listening.setblocking(False)
+        self._socket = listening
+        asyncio.get_running_loop().add_reader(listening, self._knocked)
+
+    def _knocked(self) -> None:
+        assert self._socket is not None
+        try:
+            connected, _ = self._socket.accept()
+        except OSError:
+            return
+        task = asyncio.get_running_loop().create_task(self._receive(Channel(connected)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _receive(self, channel: Channel) -> None:
+        try:
+            reception = Reception(channel)
+            hello = await reception.hello()
+            if hello is None:
+                return
+            if hello.database != self._address.database:
+                self._note(hello)
+                return
+            await self._serve(channel, reception, hello)
+        except Exception:
+            _logger.exception("a process could not take part in the run, which is a defect of umlaut_async")
+        finally:
+            channel.close()
+
+    def _note(self, hello: wire.Hello) -> None:
+        """Take note of a run of its own that a process of this run has begun."""
+        message = f"process {hello.pid} records run {hello.run} into another database"
+        data = {"pid": hello.pid, "run": hello.run, "database": hello.shown}
+        self._host.report(EventRecord(now(), "other-run", message, data))
+
+    async def _serve(self, channel: Channel, reception: Reception, hello: wire.Hello) -> None:
+        ledger, events = Ledger(), list[EventRecord]()
+        connection = Connection(channel, hello.pid, ledger, events.append)
+        stores = await self._host.admit(connection.link, hello, ledger, events)
+        watch = Watch(hello.pid)
+        try:
+            reception.hand_to(connection)
+            connection.opened(stores=stores)
+            self._guests.append(_Guest(channel, connection))
+            await self.reply()
+            await channel.ended()
+            if not connection.has_ended:
+                connection.link.request(FlushRequest(lambda error: None, Ending(LOST, await watch.how())))
+        finally:
+            watch.close()
+
+    async def reply(self) -> None:
+        """Tell the guests what there is to tell."""
+        for guest in self._guests.copy():
+            try:
+                await guest.connection.reply()
+            except OSError:
+                self._guests.remove(guest)
+
+    async def dismiss(self) -> None:
+        """Ask the guests for what they still have, since the run ends, and wait for it in a bounded time."""
+        for guest in self._guests:
+            guest.connection.dismiss()
+        await self.reply()
+        deadline = asyncio.get_running_loop().time() + _DISMISSAL
+        while asyncio.get_running_loop().time() < deadline:
+            if all(guest.connection.has_ended or not guest.channel.is_open for guest in self._guests):
+                return
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Let nobody in any more, and send the guests away."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            Path(self._address.socket).unlink()
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self._address.socket))

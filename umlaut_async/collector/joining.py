@@ -1,0 +1,103 @@
+"""How a process takes part in a run that another process has begun."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector.attachment import attach, forward
+from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.signals import LAST_TAG
+from umlaut_async.collector.threads import start_daemon
+from umlaut_async.errors import StoreError
+
+if TYPE_CHECKING:
+    import threading
+
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.address import Address
+    from umlaut_async.collector.link import Link
+    from umlaut_async.collector.settings import RunSettings
+
+_logger = logging.getLogger("umlaut_async")
+
+_PATIENCE = 10.0
+"""How many seconds a collector that has just been started is waited for."""
+_PAUSE = 0.02
+
+
+def start(
+    settings: RunSettings,
+    parent: int | None,
+    link: Link,
+    ledger: Ledger,
+    opened: threading.Event,
+    settled: threading.Event,
+) -> Channel:
+    """Send what is recorded to the collector of a run that another process has begun.
+
+    Args:
+        settings: What the run is, with the address of its collector.
+        parent: The process from which this one was forked while it recorded the same run.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the collector has answered, or will not.
+        settled: Set when everything is imported.
+
+    Returns:
+        The connection, which belongs to this process alone.
+    """
+    assert settings.joins is not None
+    address = settings.joins
+    channel = Channel(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    attach(channel, link)
+
+    def work() -> None:
+        try:
+            if _connect(channel, address) and forward(
+                settings, parent, channel, link, ledger, opened, settled, joins=True
+            ):
+                return
+            reason = StoreError(f"the collector of run {address.run} cannot be reached")
+            _logger.warning("what runs in this process is not measured: %s", reason)
+            channel.close()
+            link.close(reason)
+            ledger.take(lost := link.in_flight())
+            ledger.drop("no collector", lost)
+        finally:
+            opened.set()
+            settled.set()
+
+    try:
+        start_daemon(work, "umlaut-collector")
+    except RuntimeError:
+        channel.close()
+        link.notify = None
+        raise
+    return channel
+
+
+def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
+    """Tell the collectors of runs into other databases that this run was begun within them."""
+    from umlaut_async.collector import wire
+
+    for address in addresses:
+        hello = wire.Hello(
+            settings.pid, None, settings.location.url, settings.uuid, shown=settings.location.path or "a server"
+        )
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connected:
+            connected.settimeout(1)
+            connected.connect(address.socket)
+            connected.send(bytes((LAST_TAG,)) + wire.encode(wire.Batch(hello=hello)))
+
+
+def _connect(channel: Channel, address: Address) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while not channel.connect(address.socket):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
