@@ -135,7 +135,7 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "statuses": {"ok": 2},
         "time": 4 * SECOND,
         "budget": load["budget"],
-        "durations": {name: 2 * SECOND for name in ("first", "p50", "p95", "p99", "longest")},
+        "durations": dict.fromkeys(("first", "p50", "p95", "p99", "longest"), 2 * SECOND),
         "producing": SECOND,
         "waited": [],
         "entries": 800,
