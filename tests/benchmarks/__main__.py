@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import calls, generators, gpus, processes, storing, trees
+from tests.benchmarks import calls, generators, gpus, processes, storing, synchronous, trees
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
 
-ROWS = [*calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS]
+ROWS = [*calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS, *synchronous.ROWS]
 
 
 def main() -> None:

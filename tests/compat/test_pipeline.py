@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -237,6 +238,15 @@ def test_what_is_no_benchmark_is_refused(database: Path) -> None:
     check_message(caught.value)
     with pytest.raises(ArgumentTypeError):
         compat.BenchmarkSupervisor([compat.TimeMetric("time")], None)  # type: ignore[arg-type]
+
+
+def test_what_the_page_on_migrating_shows(run_script: RunScript) -> None:
+    page = (ROOT / "docs" / "migrating.md").read_text()
+    shown, standing_in = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for text in (shown, standing_in + shown.replace("from umlaut_async import compat as umlaut", "import umlaut")):
+        ended = run_script(text)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert {*ended.stdout.splitlines()} == {"train sec"}
 
 
 def test_the_example(run_script: RunScript, tmp_path: Path) -> None:
