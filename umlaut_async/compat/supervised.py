@@ -39,6 +39,9 @@ class _EntriesMetric(asynchronous.Metric):
             ArgumentTypeError: It is not a number.
         """
         self.num_entries = num_entries = checked_entries(num_entries)
+        for stage in list(self._stages):
+            if isinstance(stage, _EntriesStage):
+                stage.preset(self, num_entries)
         call = innermost(self)
         running = [call] if call else [call for stage in list(self._stages) for call in stage.running_calls()]
         for call in running:
@@ -164,17 +167,21 @@ class _EntriesStage(Stage):
         self, metrics: tuple[asynchronous.Metric, ...], benchmark: AsynchronousBenchmark, kind: str, name: str
     ) -> None:
         super().__init__(metrics, benchmark, kind, name)
-        self._told = [
-            (position, metric) for position, metric in enumerate(metrics) if isinstance(metric, _EntriesMetric)
-        ]
+        self._positions = {id(metric): position for position, metric in enumerate(metrics)}
+        self._preset: dict[int, float] = {}
+        for metric in metrics:
+            if isinstance(metric, _EntriesMetric) and metric.num_entries is not None:
+                self.preset(metric, metric.num_entries)
+
+    def preset(self, metric: asynchronous.Metric, num_entries: float) -> None:
+        """Have calls begin with this number of entries for a metric."""
+        self._preset[self._positions[id(metric)]] = num_entries
 
     def enter(self) -> Call | None:
         """Begin a call; None lets it run unmeasured."""
         call = super().enter()
-        if call is not None:
-            for position, metric in self._told:
-                if metric.num_entries is not None:
-                    _set_entries(call, position, metric.num_entries)
+        if call is not None and self._preset:
+            call.entries = self._preset.copy()
         return call
 
 
