@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from tests.support import environment
 from umlaut_async.errors import StoreBusyError, StoreError
 from umlaut_async.store import sqlite as engines
-from umlaut_async.store.engine import journal_mode, open_store, sync_reader, transaction
+from umlaut_async.store.engine import journal_mode, open_store, reader_engine, sync_reader, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.journal import Journal, choose
-from umlaut_async.store.location import Location, resolve
+from umlaut_async.store.location import Location, look, replace, resolve
 from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Chunk, Sample
+from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -255,3 +259,61 @@ async def test_a_close_waits_for_the_lock_but_not_for_ever(location: Location, l
     await asyncio.wait_for(closing, 20)
     lock.release()
     assert stored(location) == [1]
+
+
+KILLED = """
+import asyncio, os, sys
+from umlaut_async.store.engine import open_store, transaction
+from umlaut_async.store.inserts import insert_for
+from umlaut_async.store.journal import Journal
+from umlaut_async.store.location import resolve
+from umlaut_async.store.models import Sample
+
+async def write(path, log):
+    engine = await open_store(resolve(path), Journal(log, log, None))
+    async with transaction(engine) as session:
+        await insert_for(Sample, without_id=True).run(await session.connection(), [(1, 1, 0.5)])
+    async with transaction(engine) as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql("pragma cache_size = 2")
+        await insert_for(Sample, without_id=True).run(connection, [(1, t, 0.5) for t in range(2, 50_000)])
+        os._exit(0)
+
+asyncio.run(write(sys.argv[1], sys.argv[2] == "log"))
+"""
+
+
+def kill_a_writer(path: Path, journal: str) -> None:
+    """Let a process die in the middle of its second transaction."""
+    subprocess.run([sys.executable, "-c", KILLED, str(path), journal], env=environment(), check=True, timeout=30)
+
+
+async def test_readers_leave_the_log_of_a_killed_writer_as_it_is(database: Path, location: Location) -> None:
+    kill_a_writer(database, "log")
+    before = database.read_bytes(), Path(f"{database}-wal").stat().st_size
+    look(location, "a")
+    with reading(database) as session:
+        assert session.execute(text("SELECT t FROM sample")).scalars().all() == [1]
+    reader = reader_engine(location)
+    async with reader.connect() as connection:
+        assert (await connection.execute(text("SELECT t FROM sample"))).scalars().all() == [1]
+    await reader.dispose()
+    # The last to close it copies the log into the database if it may, which only a writer does, under the lock.
+    assert (database.read_bytes(), Path(f"{database}-wal").stat().st_size) == before
+    await (await open_store(location)).dispose()
+    assert stored(location) == [1]
+    assert os.listdir(database.parent) == [database.name]
+
+
+@pytest.mark.parametrize("mode", ["a", "w"])
+async def test_without_a_log_what_a_killed_writer_left_is_taken_back_by_the_next_writer(
+    database: Path, location: Location, mode: str
+) -> None:
+    kill_a_writer(database, "no log")
+    with pytest.raises(StoreError, match=r"killed while it wrote.* mode 'a'"), reading(database) as session:
+        session.execute(text("SELECT t FROM sample"))
+    look(location, mode)
+    if mode == "w":
+        replace(location)
+    await (await open_store(location)).dispose()
+    assert stored(location) == ([1] if mode == "a" else [])

@@ -37,7 +37,7 @@ def doctor(context: click.Context, as_data: bool) -> None:
     from umlaut_async.store.journal import choose
 
     findings, found = diagnose(), {"umlaut_async": __version__} | versions()
-    journal = choose(os.path.join(os.getcwd(), "any.db"))
+    journal = choose(os.path.join(os.curdir, "any.db"))
     if as_data:
         metrics = [dataclasses.asdict(each) for each in findings]
         click.echo(as_json({"metrics": metrics, "store": journal._asdict(), "versions": found}))

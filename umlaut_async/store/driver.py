@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
 
@@ -13,7 +13,7 @@ from umlaut_async.errors import StoreError
 from umlaut_async.store.lockfile import LockFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 __all__ = ["LOG_SIZE", "Connection"]
 
@@ -192,6 +192,11 @@ class Cursor(aiosqlite.Cursor):
     def __init__(self, connection: Connection, cursor: sqlite3.Cursor) -> None:
         super().__init__(connection, cursor)
         self._sqlite = cursor
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """Return the cursor at once: SQLAlchemy 2.0 awaits it, and 2.1 enters it."""
+        return self
+        yield
 
     async def close(self) -> None:
         """Close at once, or after the statement that still runs since its task was cancelled."""

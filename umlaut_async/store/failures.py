@@ -58,8 +58,14 @@ def translate(name: str) -> Iterator[None]:
 
 def store_error(error: sqlite3.Error, path: str) -> StoreError:
     """Return the error of ours for an error of SQLite on a file."""
+    code = getattr(error, "sqlite_errorcode", 1)
+    if code in (264, 776):  # SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK
+        return StoreError(
+            f"{path} was left by a process that was killed while it wrote, and only a writer may put it in order: open "
+            "it once with mode 'a'"
+        )
     # The low byte is the kind of error, the rest are details of it.
-    match getattr(error, "sqlite_errorcode", 1) & 0xFF:
+    match code & 0xFF:
         case 5 | 6 | 15:  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
             return StoreBusyError(
                 f"{path} is locked by another program ({error}); end that program or use another path"

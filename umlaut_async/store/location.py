@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.errors import (
@@ -16,11 +15,10 @@ from umlaut_async.errors import (
     NotAStoreError,
     OldDatabaseError,
     StoreBusyError,
-    StoreDirectoryError,
-    StoreError,
     StoreNotFoundError,
 )
 from umlaut_async.store.failures import store_error
+from umlaut_async.store.files import regular_file, require_writable, system_errors
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,7 +40,6 @@ _EXAMPLES = {
 }
 _USE_A_FILE = "pass the path of a file, such as 'runs.db', or a URL such as 'sqlite+aiosqlite:///runs.db'"
 _LOOK_SECONDS = 5.0
-_SMALLEST_PAGE = 512
 
 
 class Location(NamedTuple):
@@ -135,16 +132,18 @@ def look(location: Location, mode: str) -> None:
                 "a database of its own"
             )
         return
-    with _system_errors(path):
-        found = _stat(path)
+    with system_errors(path):
+        found = regular_file(path)
         if found is None:
             if mode == "r":
                 raise StoreNotFoundError(f"there is no database {path}; check the path, or record into it first")
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            _require_writable(os.path.dirname(path))
+            require_writable(os.path.dirname(path))
             return
         if mode != "r":
-            _require_writable(path)
+            require_writable(path)
+        if mode != "r":
+            _take_back(path)
         if found.st_size or mode == "r":
             _check_identity(path, mode)
 
@@ -159,10 +158,11 @@ def replace(location: Location) -> None:
     path = location.path
     if path is None:
         return
-    with _system_errors(path):
-        found = _stat(path)
+    with system_errors(path):
+        found = regular_file(path)
         if found is None:
             return
+        _take_back(path)
         if found.st_size and _check_identity(path, "w"):
             _refuse_while_written(path)
         # The log goes last: without its database it is ignored, while a database without its log may be damaged.
@@ -227,6 +227,21 @@ def _old_database(path: str) -> OldDatabaseError:
     )
 
 
+def _take_back(path: str) -> None:
+    """Let SQLite take back what a process that was killed while it wrote without a log has left."""
+    import sqlite3
+    from urllib.parse import quote
+
+    if not os.path.exists(f"{path}-journal"):
+        return
+    try:
+        uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOOK_SECONDS)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+
+
 def _check_identity(path: str, mode: str) -> bool:
     with _reading(path) as connection:
         application_id, version = (
@@ -284,33 +299,3 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise store_error(error, path) from error
-
-
-@contextlib.contextmanager
-def _system_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror or error}; check the folders of the path") from error
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(found.st_mode):
-        raise StoreDirectoryError(f"{path} is a directory; add the name of a file")
-    if not stat.S_ISREG(found.st_mode):
-        raise NotAStoreError(f"{path} is not a regular file; choose another path")
-    # SQLite itself takes a file of one byte for an empty database, and would write over it.
-    if 0 < found.st_size < _SMALLEST_PAGE:
-        raise NotAStoreError(f"{path} is not an SQLite database; choose another path")
-    return found
-
-
-def _require_writable(path: str) -> None:
-    if not os.access(path, os.W_OK):
-        raise StoreError(f"there is no permission to write {path}; change its permissions or choose another path")
