@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from typing import NamedTuple
 
 VARIABLE = "UMLAUT_COLLECTOR"
 """The environment variable that children inherit."""
+_BETWEEN, _WITHIN = ";", ","
 _LONGEST = 100
 """How many bytes the path of a socket may have; the systems allow 104 or 108."""
 
@@ -28,10 +28,13 @@ class Address(NamedTuple):
 
 def new_address(run: str, database: str) -> Address | None:
     """Make a folder for the socket of a run; None where its path would be too long or there can be none."""
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
-        if base and len(os.fsencode(base)) + len("/umlaut-xxxxxxxx/collector") <= _LONGEST:
+    # Not by tempfile, which takes milliseconds to import: this is on the path of the first call.
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):
+        folder = f"{base}/umlaut-{os.urandom(6).hex()}"
+        if base and len(os.fsencode(folder)) + len("/collector") <= _LONGEST:
             with suppress(OSError):
-                return Address(f"{tempfile.mkdtemp(prefix='umlaut-', dir=base)}/collector", run, database, os.getpid())
+                os.mkdir(folder, 0o700)
+                return Address(f"{folder}/collector", run, database, os.getpid())
     return None
 
 
@@ -49,12 +52,14 @@ def inherited() -> list[Address]:
     """Return the collectors that this process knows of: those of its ancestors, and of its own runs."""
     if VARIABLE not in os.environ:
         return []
-    import json
+    from urllib.parse import unquote
 
-    try:
-        return [Address(*entry) for entry in json.loads(os.environ[VARIABLE])]
-    except (ValueError, TypeError):
-        return []
+    addresses = []
+    for entry in os.environ[VARIABLE].split(_BETWEEN):
+        fields = [unquote(field) for field in entry.split(_WITHIN)]
+        if len(fields) == len(Address._fields) and fields[-1].isdecimal():
+            addresses.append(Address(fields[0], fields[1], fields[2], int(fields[3])))
+    return addresses
 
 
 def collector_for(database: str) -> Address | None:
@@ -64,9 +69,11 @@ def collector_for(database: str) -> Address | None:
 
 
 def _store(addresses: list[Address]) -> None:
-    import json
+    # Not by json: this is on the path of the first call, and imported by the check of the path before.
+    from urllib.parse import quote
 
     if addresses:
-        os.environ[VARIABLE] = json.dumps(addresses)
+        entries = (_WITHIN.join(quote(str(field), safe="/") for field in address) for address in addresses)
+        os.environ[VARIABLE] = _BETWEEN.join(entries)
     else:
         os.environ.pop(VARIABLE, None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector import thread
@@ -34,7 +34,7 @@ del sys.path[0]
 from umlaut_async.collector.host import main
 main(int(sys.argv[2]))
 """
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def start(
@@ -82,7 +82,7 @@ def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
     if not sys.executable:
         return "this Python is part of another program"
-    command = [sys.executable, "-P", "-c", _START, str(_ROOT), str(theirs.fileno())]
+    command = [sys.executable, "-P", "-c", _START, _ROOT, str(theirs.fileno())]
     try:
         with theirs:
             status = subprocess.run(
