@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import calls, generators, gpus, processes, storing, synchronous, trees
+from tests.benchmarks import calls, drawing, generators, gpus, processes, storing, synchronous, trees
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
 
-ROWS = [*calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS, *synchronous.ROWS]
+ROWS = [
+    *calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS, *synchronous.ROWS,
+    *drawing.ROWS,
+]  # fmt: skip
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ def test_an_axis_of_time_has_a_few_ticks_within_it(start: float, length: float) 
     ("end", "labels"),
     [
         (1.7, ["0", "500 ms", "1 s", "1.5 s"]),
-        (61, ["0", "20 s", "40 s", "1 min 0 s"]),
-        (5400, ["0", "15 min 0 s", "30 min 0 s", "45 min 0 s", "1 h 0 min", "1 h 15 min", "1 h 30 min"]),
+        (61, ["0", "20 s", "40 s", "1 min"]),
+        (5400, ["0", "15 min", "30 min", "45 min", "1 h", "1 h 15 min", "1 h 30 min"]),
     ],
 )
 def test_ticks_of_time_are_round(end: float, labels: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from umlaut_async.text import duration, number
 
-__all__ = ["Tick", "time_ticks", "value_range", "value_ticks"]
+__all__ = ["Tick", "index_ticks", "time_ticks", "value_range", "value_ticks"]
 
 _ROUND = (1, 2, 5, 10)
 _MINUTES = (60, 120, 300, 600, 900, 1800)
@@ -33,8 +33,15 @@ def time_ticks(start: float, end: float, most: int = 6) -> list[Tick]:
     first = math.ceil(start / step - 1e-9)
     count = math.floor((end - first * step) / step + 1e-9) + 1
     return [
-        Tick(max(0.0, (index * step - start) / length), _time(index * step)) for index in range(first, first + count)
+        Tick(min(1.0, max(0.0, (index * step - start) / length)), _time(index * step))
+        for index in range(first, first + count)
     ]
+
+
+def index_ticks(count: int, most: int = 6) -> list[Tick]:
+    """Return the ticks of an axis of numbered values, of which there are at least two; the first has the number 1."""
+    step = max(1, round(_round_step(count / most)))
+    return [Tick((at - 1) / (count - 1), f"{at:,}") for at in dict.fromkeys((1, *range(step, count + 1, step)))]
 
 
 def value_range(low: float, high: float) -> tuple[float, float]:
@@ -73,4 +80,6 @@ def _round_step(least: float) -> float:
 
 
 def _time(seconds: float) -> str:
-    return "0" if abs(seconds) < 1e-12 else duration(seconds)
+    if abs(seconds) < 1e-12:
+        return "0"
+    return duration(seconds).removesuffix(" 0 s").removesuffix(" 0 min")

@@ -33,6 +33,8 @@ def drawn(figure: Figure) -> Markup:
     """Return a figure as HTML."""
     ticks = time_ticks(figure.seconds(figure.start), figure.seconds(figure.end))
     note = f"Times are counted from the start of the run, {moment(figure.run.started)}."
+    if any(row.failed or row.running for row in figure.rows):
+        note += " Of the bars of stages, red ones hold calls that failed, and pale ones calls that still run."
     return joined([_stages(figure, ticks), *(_chart(figure, chart, ticks) for chart in figure.charts), _note(note)])
 
 
@@ -49,7 +51,8 @@ def plot(label: str, height: str, *shapes: object, ticks: Iterable[Tick], beside
         role="img",
         aria_label=label,
     )
-    return element("div", svg, *beside, class_="plot", style=f"height:{height}")
+    values = list(beside)
+    return element("div", svg, *values, class_="plot tall" if values else "plot", style=f"height:{height}")
 
 
 def time_axis(ticks: Sequence[Tick]) -> Markup:

@@ -36,7 +36,7 @@ body{margin:0 auto;max-width:75rem;padding:1.25rem;background:var(--page);color:
 font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem}
 h2{font-size:1.15rem;line-height:1.3;margin:2.25rem 0 .5rem;padding-bottom:.25rem;border-bottom:1px solid var(--line)}
-section+section>h1{margin-top:4rem}
+section:not(:first-child){margin-top:3rem}
 p{margin:.25rem 0 .5rem}
 a{color:var(--c0)}
 small,.note,figcaption,caption,.facts dt{color:var(--muted)}
@@ -47,9 +47,10 @@ figcaption b{color:var(--text);font-size:1rem;margin-right:.35rem}
 .verdict b{display:block}
 figure{margin:1.5rem 0}
 figcaption{margin-bottom:.5rem}
-.line{display:grid;grid-template-columns:11.5rem minmax(0,1fr);gap:0 .75rem;margin-bottom:.3rem}
+.line{display:grid;grid-template-columns:13rem minmax(0,1fr);gap:0 .75rem;margin-bottom:.3rem}
 .label{font-size:.875rem;line-height:1.25;min-width:0}
 .label b{font-weight:600}
+.label:has(+.tall){padding-right:3.5rem}
 .plot{position:relative;background:var(--panel);border-radius:.2rem;min-width:0}
 .plot svg{display:block;width:100%;height:100%;overflow:hidden}
 .grid{stroke:var(--line);stroke-width:1;vector-effect:non-scaling-stroke;fill:none}
@@ -59,8 +60,8 @@ stroke-linejoin:round}
 .bar{fill:var(--c)}
 .bar.failed{fill:var(--failed)}
 .bar.running{fill-opacity:.55}
-.value{position:absolute;left:.3rem;transform:translateY(-50%);font-size:.75rem;line-height:1;color:var(--muted);
-padding:0 .15rem;background:var(--panel);border-radius:.15rem;opacity:.85}
+.value{position:absolute;right:100%;margin-right:.4rem;transform:translateY(-50%);font-size:.75rem;line-height:1;
+color:var(--muted);white-space:nowrap}
 .axis{position:relative;height:1.15rem;font-size:.75rem;line-height:1.15rem;color:var(--muted)}
 .axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}
 .axis .begin{transform:none}
@@ -80,16 +81,17 @@ tbody th{font-weight:600;overflow-wrap:anywhere;min-width:9rem}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .facts{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;margin:.75rem 0;font-size:.9375rem}
 .facts dt,.facts dd{margin:0}
-.matrix td,.matrix th{border:1px solid var(--page);padding:.3rem .5rem;min-width:2.2rem}
+.matrix td{padding:1px;min-width:2.2rem}
+.matrix thead th{padding-right:.5rem}
+.cell{display:block;padding:.25rem .5rem}
 :focus-visible{outline:2px solid var(--c0);outline-offset:2px}
 @media(max-width:45rem){
 body{padding:.9rem}
 .line{grid-template-columns:minmax(0,1fr)}
-.label{margin:.3rem 0 .15rem}
+.label,.label:has(+.tall){margin:.3rem 0 .15rem;padding:0}
+.plot,.axis{margin-left:2.9rem}
 .label:empty{margin:0}
 .axis .odd{display:none}
-.facts{grid-template-columns:minmax(0,1fr);gap:0}
-.facts dd{margin-bottom:.4rem}
 }
 @media print{.plot,.bar,.band,.verdict{print-color-adjust:exact}}
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.analysis.figures.axes import Tick, value_range
+from umlaut_async.analysis.figures.axes import index_ticks, value_range
 from umlaut_async.analysis.figures.bands import Column, fewer, reduce
 from umlaut_async.analysis.figures.drawing import curve_shapes, figure_block, line, plot, time_axis, value_axis
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
@@ -63,7 +63,7 @@ def _course(tracked: Tracked, values: list[float]) -> Markup | None:
     places, heights = zip(*finite, strict=True)
     columns = reduce([], places, heights, 0, len(values) - 1, _COLUMNS)
     low, high = value_range(min(heights), max(heights))
-    ticks = _index_ticks(len(values))
+    ticks = index_ticks(len(values))
     left_out = len(values) - len(finite)
     said = tracked_text(tracked) if not left_out else f"{left_out:,} of {len(values):,} values are not finite"
 
@@ -85,11 +85,6 @@ def _course(tracked: Tracked, values: list[float]) -> Markup | None:
     data = table(heading, ["value", "lowest", "mean", "highest"], rows, numbers=range(1, 4))
     name = element("small", f"{safe(tracked.type)} by value")
     return figure_block(heading, said, line(name, plotted), time_axis(ticks), details("Data", data))
-
-
-def _index_ticks(count: int) -> list[Tick]:
-    step = max(1, -(-(count - 1) // 5))
-    return [Tick(at / (count - 1), f"{at + 1:,}") for at in range(0, count, step)]
 
 
 def _confusion(tracked: Tracked, matrix: list[list[float]], labels: Any) -> Markup:
