@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector import thread
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
+
+_GRACE = 0.005
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -57,6 +60,8 @@ def start(
     attach(channel, link)
 
     def work() -> None:
+        # The call that comes first is under way: starting a process holds the interpreter for a millisecond or two.
+        time.sleep(_GRACE)
         why = _launch(theirs)
         if why is None:
             if forward(settings, None, channel, link, ledger, opened, settled):
