@@ -17,24 +17,22 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import calls, drawing, generators, gpus, processes, storing, synchronous, trees
+from tests.benchmarks import (calls, commands, drawing, generators, gpus, processes, storing, synchronous, trees,)
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
 
 ROWS = [
-    *calls.ROWS, *generators.ROWS, *processes.ROWS, *storing.ROWS, *trees.ROWS, *gpus.ROWS, *synchronous.ROWS,
+    *calls.ROWS,
+    *generators.ROWS,
+    *processes.ROWS,
+    *storing.ROWS,
+    *trees.ROWS,
+    *gpus.ROWS,
+    *synchronous.ROWS,
     *drawing.ROWS,
-]  # fmt: skip
-
-
-def main() -> None:
-    """Measure the chosen rows, one after the other, and print them."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Compare our costs with peers'.")
-    parser.add_argument("-k", metavar="WORD", nargs="+", help=f"only rows whose name has a word: {', '.join(names())}")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    rows = [row for row in ROWS if not options.k or any(word in row.name for word in options.k)]
+    *commands.ROWS,
+]
     if not rows:
         parser.error(f"no row has such a name; there are {', '.join(names())}")
     began = time.monotonic()
