@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from umlaut_async.store.models import Event, Process, Result, Run, Span, key
+from umlaut_async.store.models import Event, Process, Result, Run, Series, Span, key
 
 SECOND = 1_000_000_000
 BEGAN = 1_700_000_000 * SECOND
@@ -60,6 +60,14 @@ def result(type_: str, unit: str = "", value: float | None = None, data: Any = N
     }
     columns = defaults | columns
     return Result(id=key(columns["process_id"], number), type=type_, unit=unit, value=value, data=data, **columns)
+
+
+def series(type_: str, source: str, provenance: str = "measured", **columns: Any) -> Series:
+    """Return a series of a second's interval."""
+    defaults: dict[str, Any] = {"process_id": 1, "unit": "", "interval": SECOND}
+    columns = defaults | columns
+    identity = key(columns["process_id"], next(_numbers))
+    return Series(id=identity, type=type_, source=source, provenance=provenance, **columns)
 
 
 def event(kind: str, message: str, **columns: Any) -> Event:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
+from tests.cli.rows import BEGAN, SECOND, event, process, result, run, series, span
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, LatencyMetric, LossTracker, Metric, TimeMetric
 from umlaut_async.cli.text import moment
 
@@ -144,8 +144,12 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "metrics": {
             "throughput": {
                 "unit": "Entries/second", "n": 2, "mean": 200, "min": 100, "max": 300, "provenance": "measured",
+                "sources": ["perf_counter"],
             },
-            "time": {"unit": "sec", "n": 2, "mean": 2, "min": 2, "max": 2, "provenance": "measured"},
+            "time": {
+                "unit": "sec", "n": 2, "mean": 2, "min": 2, "max": 2, "provenance": "measured",
+                "sources": ["perf_counter"],
+            },
         },
     }  # fmt: skip
     budget = document["budget"]
@@ -167,6 +171,8 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "unit": "loss",
         "value": None,
         "data": [0.9, 0.3, 0.5],
+        "provenance": "measured",
+        "sources": ["user"],
     }
     assert (accuracy["value"], accuracy["data"], accuracy["method"]) == (93.25, None, "validate")
     assert [(found["kind"], found["count"]) for found in document["events"]] == [("missed-ticks", 2), ("unreadable", 1)]
@@ -174,13 +180,67 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
 
 def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlaut, database: Path) -> None:
     call = span("train")
-    store(run(), process(), call, result("cpu", "%", span=call.id, provenance="unavailable"))
+    unread = series("cpu", "process_time", "unavailable")
+    nothing = result("cpu", "%", span=call.id, provenance="unavailable", series_id=unread.id)
+    store(run(), process(), call, unread, nothing)
     _, stage, *_ = [line for line in cells(umlaut("show", database).stdout) if line[0] == "train"]
     assert stage[5] == "unavailable"
     (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert stage["metrics"]["cpu"] == {
         "unit": "%", "n": 0, "mean": None, "min": None, "max": None, "provenance": "unavailable",
+        "sources": ["process_time"],
     }  # fmt: skip
+
+
+def test_each_metric_names_all_its_sources(store: Store, umlaut: Umlaut, database: Path) -> None:
+    own, tree, lost = (
+        series("cpu", "process_time"), series("cpu", "process-tree"), series("gpu", "nvml", "unavailable"),
+    )  # fmt: skip
+    of_another_run = series("time", "elsewhere", process_id=2)
+    train, serve = span("train"), span("serve")
+    store(
+        run(),
+        process(),
+        run("bbbb-2", started=BEGAN - 1),
+        process("bbbb-2", 2),
+        own,
+        tree,
+        lost,
+        of_another_run,
+        train,
+        serve,
+        result("cpu", "%", 50, span=train.id, series_id=own.id),
+        result("cpu", "%", 90, span=train.id, series_id=tree.id),
+        result("cpu", "%", 50, span=serve.id, series_id=own.id),
+        result("time", "sec", 2, span=serve.id),
+        result("gpu", "%", span=serve.id, provenance="unavailable", series_id=lost.id),
+    )
+    first, second = json.loads(umlaut("show", "--json", database).stdout)["stages"]
+    assert {name: metric["sources"] for name, metric in first["metrics"].items()} == {
+        "cpu": ["process-tree", "process_time"]
+    }
+    assert {name: metric["sources"] for name, metric in second["metrics"].items()} == {
+        "cpu": ["process_time"],
+        "gpu": ["nvml"],
+        "time": ["perf_counter"],
+    }
+
+
+def test_memory_is_a_share_of_what_each_process_may_use(store: Store, umlaut: Umlaut, database: Path) -> None:
+    # The first process may use 1,000 MiB, the second 10,000; of a third it is not known.
+    calls = [span("train", process_id=number) for number in (1, 1, 2, 3)]
+    store(
+        run(),
+        *(process(number=number) for number in (1, 2, 3)),
+        *calls,
+        result("memory", "MiB", 100, {"n": 1, "share": 10}, span=calls[0].id),
+        result("memory", "MiB", 250, {"n": 1, "share": 25}, span=calls[1].id),
+        result("memory", "MiB", 500, {"n": 1, "share": 5}, span=calls[2].id, process_id=2),
+        result("memory", "MiB", 600, {"n": 1, "share": "x"}, span=calls[3].id, process_id=3),
+    )
+    assert re.search(r"^train .* 600 MiB \(25 %\) +ok", umlaut("show", database).stdout, re.MULTILINE)
+    (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
+    assert (stage["metrics"]["memory"]["max"], stage["metrics"]["memory"]["share"]) == (600, 25)
 
 
 def test_which_run(store: Store, umlaut: Umlaut, database: Path) -> None:
@@ -343,6 +403,10 @@ def test_a_recorded_run(umlaut_process: UmlautProcess, database: Path) -> None:
     assert (stage["name"], stage["kind"], stage["calls"], stage["status"]) == ("load", "coroutine", 2, "ok")
     assert stage["metrics"]["time"]["n"] == 2
     assert stage["metrics"]["time"]["mean"] >= 0.05
+    assert {name: metric["sources"] for name, metric in stage["metrics"].items()}.items() >= {
+        "cpu": ["process_time"],
+        "time": ["perf_counter"],
+    }.items()
     assert {found["kind"] for found in document["events"]} >= {"unreadable", "untracked"}
     assert document["run"]["collector"]["recorded"] == document["run"]["collector"]["stored"] == 3
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import fake_rapl
+from tests.probes.memory_shares import FIXTURES
 from umlaut_async.probes.cgroup import Events, allowed_cpus, cpu_limit, events, host_memory, limits, memory_limit
 
 MIB = 2**20
@@ -256,3 +258,9 @@ def test_this_machine() -> None:
     assert cpu is not None
     assert 0 < memory <= host == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < cpu <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(bool(fake_rapl.missing()), reason=fake_rapl.missing())
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_the_memory_of_a_stage_is_a_share_of_its_limit_or_of_the_machine(fixture: str) -> None:
+    fake_rapl.run("-m", "tests.probes.memory_shares", fixture)

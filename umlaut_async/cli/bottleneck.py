@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from umlaut_async.cli.text import MISSING, duration, number, quantity, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from umlaut_async.analysis.bottleneck import Bottleneck
     from umlaut_async.analysis.stages import StageRow, StageTable
+    from umlaut_async.store.origins import Sources, StageKey
 
 # Of a stage whose calls ended in several ways the gravest is its status.
 _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
@@ -21,8 +22,13 @@ _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 _BAR = 20
 
 
-def view_parts(view: Bottleneck) -> Iterator[RenderableType]:
-    """Yield what is printed of a run that has calls."""
+def view_parts(view: Bottleneck, shares: Mapping[StageKey, float]) -> Iterator[RenderableType]:
+    """Yield what is printed of a run that has calls.
+
+    Args:
+        view: What was found.
+        shares: The memory of the stages in percent of what may be used, where that is known.
+    """
     from rich.text import Text
 
     if view.verdicts:
@@ -30,7 +36,7 @@ def view_parts(view: Bottleneck) -> Iterator[RenderableType]:
         yield from ("", Text(safe(f"▶ {verdict.sentence}", longest=500), style="bold"))
         yield f"  rule: {safe(verdict.rule, longest=500)}"
     table = view.table
-    yield from ("", _budget_table(table), "", _stage_table(table.stages))
+    yield from ("", _budget_table(table), "", _stage_table(table.stages, shares))
     if any(stage.used.keys() - _SHOWN_METRICS for stage in table.stages):
         yield from ("", _metric_table(table.stages))
     if any(stage.durations for stage in table.stages):
@@ -38,8 +44,14 @@ def view_parts(view: Bottleneck) -> Iterator[RenderableType]:
     yield from ("", _slowest_table(table))
 
 
-def view_fields(view: Bottleneck) -> dict[str, Any]:
-    """Return what JSON says of the calls of a run; times are integer nanoseconds."""
+def view_fields(view: Bottleneck, sources: Sources, shares: Mapping[StageKey, float]) -> dict[str, Any]:
+    """Return what JSON says of the calls of a run; times are integer nanoseconds.
+
+    Args:
+        view: What was found.
+        sources: Where the numbers come from.
+        shares: The memory of the stages in percent of what may be used, where that is known.
+    """
     table = view.table
     return {
         "verdicts": [verdict._asdict() for verdict in view.verdicts],
@@ -48,12 +60,13 @@ def view_fields(view: Bottleneck) -> dict[str, Any]:
             "untracked": round(table.untracked),
             "critical_untracked": round(table.critical_untracked),
         },
-        "stages": [_stage_fields(stage) for stage in table.stages],
+        "stages": [_stage_fields(stage, sources, shares) for stage in table.stages],
         "slowest": [call._asdict() | {"started": table.began + call.started} for call in table.slowest],
     }
 
 
-def _stage_fields(stage: StageRow) -> dict[str, Any]:
+def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, float]) -> dict[str, Any]:
+    key = stage.name, stage.kind
     return {
         "name": stage.name,
         "kind": stage.kind,
@@ -74,6 +87,8 @@ def _stage_fields(stage: StageRow) -> dict[str, Any]:
         "energy_per_entry": stage.energy_per_entry,
         "metrics": {
             name: {field: getattr(used, field) for field in ("unit", "n", "mean", "min", "max", "provenance")}
+            | {"sources": sources.of(key, name)}
+            | ({"share": shares.get(key)} if name == "memory" else {})
             for name, used in stage.used.items()
         },
     }
@@ -118,7 +133,7 @@ def _time(nanoseconds: float | None) -> str:
     return MISSING if not nanoseconds else duration(nanoseconds / 1e9)
 
 
-def _stage_table(stages: Sequence[StageRow]) -> RenderableType:
+def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -> RenderableType:
     from umlaut_async.cli.tables import status_text, table
 
     more = [(name, cell) for name, cell in _MORE.items() if any(cell(stage) != MISSING for stage in stages)]
@@ -127,6 +142,7 @@ def _stage_table(stages: Sequence[StageRow]) -> RenderableType:
     made = table(columns, right=frozenset(numbers))
     for stage in stages:
         ended = stage.calls - stage.statuses.get("running", 0)
+        share = shares.get((stage.name, stage.kind))
         made.add_row(
             safe(stage.name),
             f"{stage.calls:,}",
@@ -134,7 +150,7 @@ def _stage_table(stages: Sequence[StageRow]) -> RenderableType:
             duration(stage.time / 1e9 / ended if ended else None),
             number(stage.over_time("throughput")),
             _metric(stage, "cpu", "over_time"),
-            _metric(stage, "memory", "max"),
+            _metric(stage, "memory", "max") + ("" if share is None else f" ({quantity(share, '%')})"),
             *(cell(stage) for _, cell in more),
             status_text(_status(stage), _status_counts(stage)),
         )

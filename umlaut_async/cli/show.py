@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = frozenset({"count"})
 
+_OF_THE_USER = {"provenance": "measured", "sources": ["user"]}
 _OF_MISSING = frozenset({"description", "type", "reason", "cure"})
 
 
@@ -67,13 +68,15 @@ def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
 def _document(session: Session, selector: str | None) -> dict[str, Any]:
     from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
-    from umlaut_async.store import queries
+    from umlaut_async.store import origins, queries
 
     run = select_one(session, selector or "last")
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
-        **view_fields(bottleneck(session, run)),
-        "trackers": [dataclasses.asdict(tracked) for tracked in queries.trackers(session, run.uuid)],
+        **view_fields(
+            bottleneck(session, run), origins.Sources(session, run.uuid), origins.memory_shares(session, run.uuid)
+        ),
+        "trackers": [dataclasses.asdict(tracked) | _OF_THE_USER for tracked in queries.trackers(session, run.uuid)],
         "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],
     }
 
@@ -81,13 +84,13 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
 def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
     from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
-    from umlaut_async.store import queries
+    from umlaut_async.store import origins, queries
 
     run = select_one(session, selector or "last")
     yield from _heading(run)
     view = bottleneck(session, run)
     if view.table.stages:
-        yield from view_parts(view)
+        yield from view_parts(view, origins.memory_shares(session, run.uuid))
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
     events = queries.events(session, run.uuid)

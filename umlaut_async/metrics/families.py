@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from umlaut_async.metrics import energy, gpu, reductions, waiting
+from umlaut_async.metrics import energy, gpu, reductions, resources, waiting
 
 REDUCTIONS: dict[str, reductions.Reduction] = {
     **reductions.REDUCTIONS,
+    **resources.REDUCTIONS,
     **waiting.REDUCTIONS,
     **energy.REDUCTIONS,
     **gpu.REDUCTIONS,

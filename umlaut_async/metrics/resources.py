@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 from umlaut_async.errors import ArgumentTypeError
 from umlaut_async.metrics.metric import Metric
-from umlaut_async.probes import Probe, cpu_time, io_counters, resident_memory
+from umlaut_async.metrics.reductions import described, readings_of
+from umlaut_async.probes import Probe, cgroup, cpu_time, io_counters, resident_memory
+from umlaut_async.probes.process import MIB
 from umlaut_async.probes.tree import tree_cpu, tree_io, tree_memory
+
+if TYPE_CHECKING:
+    from umlaut_async.metrics.reductions import Outcome, Reduction
+    from umlaut_async.summary import Summary
 
 
 class _Resource(Metric):
@@ -45,8 +54,10 @@ class CPUMetric(_Resource):
 class MemoryMetric(_Resource):
     """Measure the resident memory of the process during a call, in MiB.
 
-    A call's value is the peak of its samples and of the readings at its edges. The source is `/proc/self/statm`, or
-    psutil where there is none. Memory that several processes share is counted once where the kernel tells it (PSS).
+    A call's value is the peak of its samples and of the readings at its edges. Beside it is kept its share of what the
+    process may use, in percent: of the memory of the machine, or of the limit of its control groups where that is less.
+    The source is `/proc/self/statm`, or psutil where there is none. Memory that several processes share is counted once
+    where the kernel tells it (PSS).
 
     Args:
         description: What is measured, in the words of the user.
@@ -56,7 +67,7 @@ class MemoryMetric(_Resource):
 
     measure_type = "memory"
     unit = "MiB"
-    reduction = "peak"
+    reduction = "memory"
 
     def probe(self) -> Probe:
         return tree_memory() if self.children else resident_memory()
@@ -81,3 +92,27 @@ class IOMetric(_Resource):
 
     def probe(self) -> Probe:
         return tree_io() if self.children else io_counters()
+
+
+def _memory(
+    call: object, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
+) -> Outcome | None:
+    readings = readings_of(entered, left, samples)
+    if readings is None:
+        return None
+    return readings.max, described(readings) | {"share": 100 * readings.max * MIB / _usable_memory()}
+
+
+@cache
+def _usable_memory() -> int:
+    """Return the bytes that this process may use, as it was at first: to look at each call would be too dear."""
+    usable = cgroup.memory_limit()
+    if usable is None:
+        import psutil
+
+        usable = int(psutil.virtual_memory().total)
+    return usable
+
+
+REDUCTIONS: dict[str, Reduction] = {"memory": _memory}
+"""The reductions of this family by name."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, LargeBinary, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, LargeBinary, Text, case, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from umlaut_async.store import values
@@ -15,6 +15,10 @@ __all__ = ["Base", "Chunk", "Event", "Process", "Result", "Run", "Sample", "Seri
 # Only a column whose type is INTEGER to the letter is SQLite's own row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 _PROCESS_SHIFT = 40
+
+
+_CLOCK = "perf_counter"
+_USER = "user"
 
 
 def key(process_id: int, number: int) -> int:
@@ -28,6 +32,16 @@ def key(process_id: int, number: int) -> int:
 def process_of(row: int) -> int:
     """Return the key of the process to which the row with this primary key belongs."""
     return row >> _PROCESS_SHIFT
+
+
+def source_of(series: str | None, *, in_a_call: bool) -> str:
+    """Return the source of a result.
+
+    Args:
+        series: The source of its series, if it has one.
+        in_a_call: Whether it is of a call, and not of what the user recorded.
+    """
+    return (series or _CLOCK) if in_a_call else _USER
 
 
 class Json(TypeDecorator[Any]):
@@ -108,27 +122,6 @@ class Span(Base):
     error: Mapped[str | None]
 
 
-class Result(Base):
-    """One value of one metric of one call, or one value that a `log` or a tracker recorded."""
-
-    __tablename__ = "result"
-
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
-    process_id: Mapped[int] = mapped_column(ForeignKey("process.id"))
-    span: Mapped[int | None]
-    """The `id` of the call."""
-    method: Mapped[str]
-    type: Mapped[str]
-    description: Mapped[str]
-    unit: Mapped[str]
-    value: Mapped[float | None]
-    data: Mapped[Any] = mapped_column(Json(), nullable=True)
-    series_id: Mapped[int | None]
-    provenance: Mapped[str]
-    """measured | estimated | unavailable; what a user recorded is measured."""
-    recorded: Mapped[int]
-
-
 class Series(Base):
     """The samples of one probe at one interval in one process."""
 
@@ -142,6 +135,35 @@ class Series(Base):
     provenance: Mapped[str]
     """measured | estimated | unavailable; the reason is in an event."""
     interval: Mapped[int]
+
+
+class Result(Base):
+    """One value of one metric of one call, or one value that a `log` or a tracker recorded."""
+
+    __tablename__ = "result"
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    process_id: Mapped[int] = mapped_column(ForeignKey("process.id"))
+    span: Mapped[int | None] = mapped_column()
+    """The `id` of the call."""
+    method: Mapped[str]
+    type: Mapped[str]
+    description: Mapped[str]
+    unit: Mapped[str]
+    value: Mapped[float | None]
+    data: Mapped[Any] = mapped_column(Json(), nullable=True)
+    series_id: Mapped[int | None] = mapped_column()
+    provenance: Mapped[str]
+    """measured | estimated | unavailable; what a user recorded is measured."""
+    recorded: Mapped[int]
+    source: Mapped[str] = column_property(
+        case(
+            (span.is_(None), _USER),
+            else_=func.coalesce(select(Series.source).where(Series.id == series_id).scalar_subquery(), _CLOCK),
+        )
+    )
+    """Where the value comes from: the source of its series; the clock that times the calls, where there is none; or the
+    user, outside of calls. It is no column of the table, but can be queried like one."""
 
 
 class Sample(Base):
