@@ -13,7 +13,7 @@ from umlaut_async.analysis.figures.bands import Column, connected, fewer, reduce
 from umlaut_async.store.chunks import Header
 from umlaut_async.summary import summarise
 
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINITE = st.floats(-1e307, 1e307)
 SAMPLES = st.lists(st.tuples(st.integers(0, 10_000), FINITE), min_size=1, max_size=200).map(
     lambda found: sorted(found, key=lambda sample: sample[0])
 )
