@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import (calls, commands, drawing, generators, gpus, processes, storing, synchronous, trees,)
+from tests.benchmarks import calls, commands, drawing, generators, gpus, processes, storing, synchronous, trees
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
@@ -33,6 +33,15 @@ ROWS = [
     *drawing.ROWS,
     *commands.ROWS,
 ]
+
+
+def main() -> None:
+    """Measure the chosen rows, one after the other, and print them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Compare our costs with peers'.")
+    parser.add_argument("-k", metavar="WORD", nargs="+", help=f"only rows whose name has a word: {', '.join(names())}")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if not options.k or any(word in row.name for word in options.k)]
     if not rows:
         parser.error(f"no row has such a name; there are {', '.join(names())}")
     began = time.monotonic()
