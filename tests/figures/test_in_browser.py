@@ -65,6 +65,7 @@ def report(store: Store, database: Path, umlaut: Umlaut, tmp_path: Path) -> Path
     """Return a report with everything that a report may have."""
     outer = span("train_one_epoch_of_the_model", started=BEGAN, duration=55 * SECOND)
     waves = [50 + 30 * (at % 97) / 97 for at in range(6000)]
+    outer = span("train_one_epoch_of_the_model", started=BEGAN, duration=55 * SECOND)
     store(
         run(ended=BEGAN + 60 * SECOND, environment={"cpu": {"model": "x" * 90, "count": 8}, "packages": ["a", "b"]}),
         process(),
