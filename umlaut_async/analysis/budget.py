@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.analysis.timeline import NOBODY
+from umlaut_async.analysis.critical import critical_path
+from umlaut_async.analysis.sequence import in_sequence
+from umlaut_async.analysis.sweep import sweep
 
 if TYPE_CHECKING:
     from umlaut_async.analysis.timeline import Timeline
-
-# Weights are integers, which do not drift however often they are added and taken away.
-_WHOLE = 1 << 16
-
-_CLOSES, _OPENS, _RESTS, _WORKS = range(4)
 
 
 class StageBudget(NamedTuple):
@@ -31,6 +28,8 @@ class StageBudget(NamedTuple):
     """Its share of the time in which several calls were at work, those of one stage also."""
     elsewhere: float
     """The time in which it was open, but what it had called was at work, or the consumer of a generator."""
+    critical: float
+    """Its part of the critical path."""
 
     @property
     def share(self) -> float:
@@ -46,137 +45,28 @@ class Budget(NamedTuple):
     """By the number of the stage."""
     untracked: float
     """The time in which no call was at work."""
+    critical_untracked: float
+    """What of the critical path is in no call."""
 
 
 def budget(timeline: Timeline) -> Budget:
     """Divide the time of a run among its stages."""
-    count = timeline.stage_count
-    alone, overlapped, busy = [0.0] * count, [0.0] * count, [0.0] * count
-    open_calls, open_since, open_time = [0] * count, [0] * count, [0] * count
-    untracked = 0.0
-
-    parents, stages, yielding = timeline.parents, timeline.stages, timeline.yielding
-    working = [0] * len(timeline)
-    """The weight of a call that has called nothing."""
-    own = [0] * len(timeline)
-    """What is left of it beside what it has called."""
-    called = [0] * len(timeline)
-    """How many ordinary calls it has open."""
-    producers = [0] * len(timeline)
-    """The weights of the generators that it consumes."""
-    weights: dict[int, int] = {}
-    """Those of the stages at work."""
-    total = 0
-
-    events, shift, steps = _events(timeline)
-    mask = (1 << shift) - 1
-    now = 0
-    for event in events:
-        moment = event >> shift
-        if moment != now:
-            step = moment - now
-            now = moment
-            if total <= _WHOLE:
-                untracked += step * (_WHOLE - total)
-                for stage, weight in weights.items():
-                    alone[stage] += step * weight
-                    busy[stage] += step * weight
-            else:
-                several = min(_WHOLE, total - _WHOLE) / total
-                single = _WHOLE / total - several
-                for stage, weight in weights.items():
-                    overlapped[stage] += step * weight * several
-                    alone[stage] += step * weight * single
-                    busy[stage] += step * min(weight, _WHOLE)
-        what = event & 3
-        call = (event & mask) >> 2
-        share = 0
-        if what > _OPENS:
-            call, share = steps[call]
-            if what is _RESTS:
-                share = -share
-        parent = parents[call]
-        stage = stages[call]
-        # What happens to the call itself …
-        if what is _OPENS:
-            if not open_calls[stage]:
-                open_since[stage] = moment
-            open_calls[stage] += 1
-            if call in yielding:
-                continue
-            working[call] = _WHOLE
-        elif what is _CLOSES:
-            open_calls[stage] -= 1
-            if not open_calls[stage]:
-                open_time[stage] += moment - open_since[stage]
-            if call in yielding:
-                continue
-            working[call] = 0
-        else:
-            working[call] += share
-        left = 0 if called[call] else max(0, working[call] - producers[call])
-        change = left - own[call]
-        if change:
-            own[call] = left
-            total += change
-            weight = weights.get(stage, 0) + change
-            if weight:
-                weights[stage] = weight
-            else:
-                del weights[stage]
-        # … and to the one that has called it.
-        if parent == NOBODY:
-            continue
-        if what is _OPENS:
-            called[parent] += 1
-            if not own[parent]:
-                continue
-            left = 0
-        elif what is _CLOSES:
-            called[parent] -= 1
-            if called[parent] or not working[parent]:
-                continue
-            left = max(0, working[parent] - producers[parent])
-        else:
-            producers[parent] += share
-            left = 0 if called[parent] else max(0, working[parent] - producers[parent])
-        change = left - own[parent]
-        if change:
-            own[parent] = left
-            total += change
-            stage = stages[parent]
-            weight = weights.get(stage, 0) + change
-            if weight:
-                weights[stage] = weight
-            else:
-                del weights[stage]
-    untracked += (timeline.wall - now) * _WHOLE
+    sequence = in_sequence(timeline)
+    alone, critical, busy = list(sequence.own), list(sequence.own), list(sequence.own)
+    overlapped = [0.0] * timeline.stage_count
+    untracked = critical_untracked = sequence.untracked
+    for tangle in sequence.tangles:
+        shares = sweep(tangle)
+        on_path, beside = critical_path(tangle)
+        untracked += shares.untracked
+        critical_untracked += beside
+        for stage in set(tangle.stages):
+            alone[stage] += shares.alone[stage]
+            overlapped[stage] += shares.overlapped[stage]
+            busy[stage] += shares.busy[stage]
+            critical[stage] += on_path[stage]
     found = [
-        StageBudget(
-            float(open_time[stage]),
-            alone[stage] / _WHOLE,
-            overlapped[stage] / _WHOLE,
-            max(0.0, open_time[stage] - busy[stage] / _WHOLE),
-        )
-        for stage in range(count)
+        StageBudget(float(time), alone[stage], overlapped[stage], max(0.0, time - busy[stage]), critical[stage])
+        for stage, time in enumerate(sequence.open)
     ]
-    return Budget(timeline.wall, found, untracked / _WHOLE)
-
-
-def _events(timeline: Timeline) -> tuple[list[int], int, list[tuple[int, int]]]:
-    """Return what happens to which call in the order of time, and the calls and weights of generators at work.
-
-    An event is one integer, since these are quick to sort: its time, the position of the call, and what happens.
-    """
-    steps = [(position, step) for position, found in timeline.steps.items() for step in found]
-    shift = max(len(timeline), len(steps)).bit_length() + 2
-    starts, ends = timeline.starts, timeline.ends
-    # A call that takes no time takes none of the time.
-    lasting = [position for position, start in enumerate(starts) if ends[position] > start]
-    events = [starts[position] << shift | position << 2 | _OPENS for position in lasting]
-    events += sorted([ends[position] << shift | position << 2 for position in lasting])
-    for number, (_, (start, end, _)) in enumerate(steps):
-        events.append(start << shift | number << 2 | _WORKS)
-        events.append(end << shift | number << 2 | _RESTS)
-    events.sort()
-    return events, shift, [(position, round(step.part * _WHOLE)) for position, step in steps]
+    return Budget(timeline.wall, found, untracked, critical_untracked)

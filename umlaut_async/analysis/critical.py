@@ -102,7 +102,7 @@ def _feed(fed: _Fed, walk: _Walk, walks: list[_Walk]) -> float:
 def _made(timeline: Timeline) -> dict[int, _Made]:
     found: dict[int, _Made] = {}
     ends, parents = timeline.ends, timeline.parents
-    for position in sorted(range(len(timeline)), key=ends.__getitem__):
+    for position in sorted(sorted(range(len(timeline)), key=timeline.ids.__getitem__), key=ends.__getitem__):
         if position not in timeline.yielding:
             parent = parents[position]
             if parent not in found:

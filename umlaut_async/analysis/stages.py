@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from heapq import nlargest
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.analysis.budget import StageBudget, budget
-from umlaut_async.analysis.critical import critical_path
-from umlaut_async.analysis.timeline import NOBODY, Call, Timeline
+from umlaut_async.analysis.timeline import NOBODY, Timeline
 from umlaut_async.store import stage_queries
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ class StageRow:
     failed: int
     """What of that is of calls that ended in an error."""
     budget: StageBudget
-    critical: float
-    """The nanoseconds on the critical path."""
     durations: Durations | None
     """None where no call has ended."""
     producing: int | None = None
@@ -126,45 +124,52 @@ class StageTable:
 def stage_table(session: Session, run: RunInfo) -> StageTable:
     """Return the stages of a run."""
     rows = stage_queries.call_columns(session, run.uuid)
-    began = min(run.started, min((row[_STARTED] for row in rows), default=run.started))
-    known = [row[_STARTED] + (row[_DURATION] or 0) for row in rows]
+    columns = list(zip(*rows, strict=True)) or [()] * len(stage_queries.CALL_COLUMNS)
+    ids, parents, names, kinds, tasks, started, durations, producing, statuses = columns
+    began = min(run.started, min(started, default=run.started))
+    starts = [moment - began for moment in started]
+    known = max(map(add, starts, (duration or 0 for duration in durations)), default=0)
     # What still runs, or was lost, lasts for as long as anything is known of it.
-    end = max(run.ended or stage_queries.last_moment(session, run.uuid) or began, max(known, default=began))
+    wall = max((run.ended or stage_queries.last_moment(session, run.uuid) or began) - began, known)
     numbers: dict[tuple[str, str], int] = {}
-    calls = []
+    of_calls = [numbers.setdefault(stage, len(numbers)) for stage in zip(names, kinds, strict=True)]
     ended: dict[int, list[int]] = defaultdict(list)
-    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for stage, duration in zip(of_calls, durations, strict=True):
+        if duration is not None:
+            ended[stage].append(duration)
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for (stage, status), count in Counter(zip(of_calls, statuses, strict=True)).items():
+        counts[stage][status] = count
     failed: Counter[int] = Counter()
-    producing_time: dict[int, int] = {}
-    for id_, parent, name, kind, task, started, duration, producing, status in rows:
-        stage = numbers.setdefault((name, kind), len(numbers))
-        counts[stage][status] += 1
-        start = started - began
-        if duration is None:
-            calls.append(Call(id_, parent, stage, task, start, end - began))
-            continue
-        inside = None if producing is None or kind not in YIELDING else max(0, producing)
-        calls.append(Call(id_, parent, stage, task, start, start + max(0, duration), inside))
-        if inside is not None:
-            producing_time[stage] = producing_time.get(stage, 0) + inside
-        ended[stage].append(duration)
+    for stage, status, duration in zip(of_calls, statuses, durations, strict=True):
         if status == "error":
-            failed[stage] += duration
-    timeline = Timeline(calls, end - began, len(numbers))
+            failed[stage] += duration or 0
+    yielding = {stage for (_, kind), stage in numbers.items() if kind in YIELDING}
+    inside = [
+        None if time is None or duration is None or stage not in yielding else max(0, time)
+        for stage, duration, time in zip(of_calls, durations, producing, strict=True)
+    ]
+    producing_time: dict[int, int] = {}
+    for stage, time in zip(of_calls, inside, strict=True):
+        if time is not None:
+            producing_time[stage] = producing_time.get(stage, 0) + time
+    ends = [
+        wall if duration is None else start + max(0, duration)
+        for start, duration in zip(starts, durations, strict=True)
+    ]
+    timeline = Timeline.of_columns((ids, parents, of_calls, tasks, starts, ends, inside), wall, len(numbers))
     divided = budget(timeline)
-    on_path, beside = critical_path(timeline)
     used = stage_queries.used(session, run.uuid)
     waited = _waited(timeline, [name for name, _ in numbers])
     stages = [
         StageRow(
             name,
             kind,
-            counts[stage].total(),
-            dict(counts[stage]),
+            sum(counts[stage].values()),
+            counts[stage],
             sum(ended[stage]),
             failed[stage],
             divided.stages[stage],
-            on_path[stage],
             durations_of(ended[stage]),
             producing_time.get(stage),
             _shares(waited.get(stage, {}), sum(ended[stage])),
@@ -172,11 +177,8 @@ def stage_table(session: Session, run: RunInfo) -> StageTable:
         )
         for (name, kind), stage in numbers.items()
     ]
-    slowest = _slowest(timeline, stages, [row[_STATUS] for row in rows])
-    return StageTable(began, end - began, divided.untracked, beside, stages, slowest, timeline)
-
-
-_STARTED, _DURATION, _STATUS = (stage_queries.CALL_COLUMNS.index(name) for name in ("started", "duration", "status"))
+    slowest = _slowest(timeline, stages, statuses)
+    return StageTable(began, wall, divided.untracked, divided.critical_untracked, stages, slowest, timeline)
 
 
 def durations_of(ended: Sequence[int]) -> Durations | None:

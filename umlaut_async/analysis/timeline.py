@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -49,10 +49,16 @@ class Timeline:
     """
 
     def __init__(self, calls: Iterable[Call], wall: int, stages: int) -> None:
-        columns: list[Sequence[object]] = list(zip(*calls, strict=True)) or [()] * len(Call._fields)
-        self._fill(*columns)  # type: ignore[arg-type]  # zip does not know what is in a column
+        self._fill(*(list(zip(*calls, strict=True)) or [()] * len(Call._fields)))
         self.wall = wall
         self.stage_count = stages
+
+    @classmethod
+    def of_columns(cls, columns: tuple[Sequence[Any], ...], wall: int, stages: int) -> Timeline:
+        """Return the calls with these columns, which are the fields of `Call`."""
+        timeline = cls((), wall, stages)
+        timeline._fill(*columns)
+        return timeline
 
     def _fill(
         self,
@@ -79,6 +85,26 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def part(self, positions: list[int], start: int, end: int) -> Timeline:
+        """Return some of the calls on a time axis of their own."""
+        calls = (
+            Call(
+                self.ids[each],
+                None if self.parents[each] == NOBODY else self.ids[self.parents[each]],
+                self.stages[each],
+                self.tasks[each],
+                self.starts[each] - start,
+                self.ends[each] - start,
+                self.producing[each],
+            )
+            for each in positions
+        )
+        return Timeline(calls, end - start, self.stage_count)
+
+    def in_order(self) -> list[int]:
+        """Return the positions in the order in which the calls began, callers before what they called at once."""
+        return sorted(sorted(range(len(self)), key=self.ids.__getitem__), key=self.starts.__getitem__)
+
     @cached_property
     def steps(self) -> dict[int, list[Step]]:
         """When each generator is inside its producer, as far as that is known.
@@ -90,11 +116,12 @@ class Timeline:
         if not self.yielding:
             return {}
         calls = self._calls_in_the_tasks_of_generators()
-        in_order = sorted(self.yielding, key=self.starts.__getitem__)
+        in_order = sorted(self.yielding, key=lambda position: (self.starts[position], self.ids[position]))
         inside: dict[int, Intervals] = {position: [] for position in in_order}
         for position in reversed(in_order):  # a generator is inside its producer also while that is inside another one
             made = calls.get((position, self.tasks[position]), [])
-            inside[position] = _merged(inside[position] + _within(made, self.starts[position], self.ends[position]))
+            window = self.starts[position], self.ends[position]
+            inside[position] = _within(_merged(inside[position] + made), *window)
             parent = self.parents[position]
             if parent in inside and self.tasks[parent] == self.tasks[position]:
                 inside[parent] = inside[parent] + inside[position]

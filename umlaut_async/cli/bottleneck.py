@@ -77,7 +77,6 @@ def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, f
         "budget": {
             "share": round(stage.budget.share),
             **{name: round(time) for name, time in stage.budget._asdict().items()},
-            "critical": round(stage.critical),
         },
         "durations": _rounded(stage.durations._asdict()) if stage.durations else None,
         "producing": stage.producing,
@@ -109,7 +108,7 @@ def _budget_table(table: StageTable) -> RenderableType:
             safe(stage.name),
             *_share(budget.share, table.wall),
             *map(_time, (budget.alone, budget.overlapped, budget.elsewhere)),
-            _share(stage.critical, table.wall)[0],
+            _share(stage.budget.critical, table.wall)[0],
         )
     made.add_row(
         "(in no stage)",

@@ -1,0 +1,145 @@
+"""Who is at work at each moment of a run: a sweep over the beginnings and ends of all calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from umlaut_async.analysis.timeline import NOBODY
+
+if TYPE_CHECKING:
+    from umlaut_async.analysis.timeline import Timeline
+
+# Weights are integers, which do not drift however often they are added and taken away.
+_WHOLE = 1 << 16
+
+_CLOSES, _OPENS, _RESTS, _WORKS = range(4)
+
+
+class Shares(NamedTuple):
+    """What stages have of a time, in nanoseconds and by their numbers."""
+
+    alone: list[float]
+    overlapped: list[float]
+    busy: list[float]
+    """The time in which a call of the stage was at work, whatever else was."""
+    untracked: float
+
+
+def sweep(timeline: Timeline) -> Shares:
+    """Divide the time of a run among its stages, as `umlaut_async.analysis.budget` says."""
+    count = timeline.stage_count
+    alone, overlapped, busy = [0.0] * count, [0.0] * count, [0.0] * count
+    untracked = 0.0
+
+    parents, stages = timeline.parents, timeline.stages
+    working = [0] * len(timeline)
+    """The weight of a call that has called nothing."""
+    own = [0] * len(timeline)
+    """What is left of it beside what it has called."""
+    called = [0] * len(timeline)
+    """How many ordinary calls it has open."""
+    producers = [0] * len(timeline)
+    """The weights of the generators that it consumes."""
+    weights: dict[int, int] = {}
+    """Those of the stages at work."""
+    total = 0
+
+    events, shift, steps = _events(timeline)
+    mask = (1 << shift) - 1
+    now = 0
+    for event in events:
+        moment = event >> shift
+        if moment != now:
+            step = moment - now
+            now = moment
+            if total <= _WHOLE:
+                untracked += step * (_WHOLE - total)
+                for stage, weight in weights.items():
+                    alone[stage] += step * weight
+                    busy[stage] += step * weight
+            else:
+                several = min(_WHOLE, total - _WHOLE) / total
+                single = _WHOLE / total - several
+                for stage, weight in weights.items():
+                    overlapped[stage] += step * weight * several
+                    alone[stage] += step * weight * single
+                    busy[stage] += step * min(weight, _WHOLE)
+        what = event & 3
+        call = (event & mask) >> 2
+        share = 0
+        if what > _OPENS:
+            call, share = steps[call]
+            if what is _RESTS:
+                share = -share
+        parent = parents[call]
+        stage = stages[call]
+        # What happens to the call itself …
+        if what is _OPENS:
+            working[call] = _WHOLE
+        elif what is _CLOSES:
+            working[call] = 0
+        else:
+            working[call] += share
+        left = 0 if called[call] else max(0, working[call] - producers[call])
+        change = left - own[call]
+        if change:
+            own[call] = left
+            total += change
+            weight = weights.get(stage, 0) + change
+            if weight:
+                weights[stage] = weight
+            else:
+                del weights[stage]
+        # … and to the one that has called it.
+        if parent == NOBODY:
+            continue
+        if what is _OPENS:
+            called[parent] += 1
+            if not own[parent]:
+                continue
+            left = 0
+        elif what is _CLOSES:
+            called[parent] -= 1
+            if called[parent] or not working[parent]:
+                continue
+            left = max(0, working[parent] - producers[parent])
+        else:
+            producers[parent] += share
+            left = 0 if called[parent] else max(0, working[parent] - producers[parent])
+        change = left - own[parent]
+        if change:
+            own[parent] = left
+            total += change
+            stage = stages[parent]
+            weight = weights.get(stage, 0) + change
+            if weight:
+                weights[stage] = weight
+            else:
+                del weights[stage]
+    untracked += (timeline.wall - now) * _WHOLE
+    return Shares(
+        [time / _WHOLE for time in alone],
+        [time / _WHOLE for time in overlapped],
+        [time / _WHOLE for time in busy],
+        untracked / _WHOLE,
+    )
+
+
+def _events(timeline: Timeline) -> tuple[list[int], int, list[tuple[int, int]]]:
+    """Return what happens to which call in the order of time, and the calls and weights of generators at work.
+
+    An event is one integer, since these are quick to sort: its time, the position of the call, and what happens.
+    """
+    steps = [(position, step) for position, found in timeline.steps.items() for step in found]
+    shift = max(len(timeline), len(steps)).bit_length() + 2
+    starts, ends = timeline.starts, timeline.ends
+    yielding = timeline.yielding
+    # A call that takes no time takes none of the time, and a generator only in its steps.
+    lasting = [each for each, start in enumerate(starts) if ends[each] > start and each not in yielding]
+    events = [starts[each] << shift | each << 2 | _OPENS for each in lasting]
+    events += sorted([ends[each] << shift | each << 2 for each in lasting])
+    for number, (_, (start, end, _)) in enumerate(steps):
+        events.append(start << shift | number << 2 | _WORKS)
+        events.append(end << shift | number << 2 | _RESTS)
+    events.sort()
+    return events, shift, [(position, round(step.part * _WHOLE)) for position, step in steps]
