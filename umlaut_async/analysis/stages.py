@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import add
@@ -13,7 +15,7 @@ from umlaut_async.analysis.timeline import NOBODY, Timeline
 from umlaut_async.store import stage_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -123,8 +125,24 @@ class StageTable:
 
 def stage_table(session: Session, run: RunInfo) -> StageTable:
     """Return the stages of a run."""
-    rows = stage_queries.call_columns(session, run.uuid)
-    columns = list(zip(*rows, strict=True)) or [()] * len(stage_queries.CALL_COLUMNS)
+    with _without_garbage_collection():
+        return _stage_table(session, run)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking through a hundred thousand rows again and again: none is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _stage_table(session: Session, run: RunInfo) -> StageTable:
+    columns = stage_queries.call_columns(session, run.uuid)
     ids, parents, names, kinds, tasks, started, durations, producing, statuses = columns
     began = min(run.started, min(started, default=run.started))
     starts = [moment - began for moment in started]

@@ -9,6 +9,8 @@ from sqlalchemy import and_, case, func, or_, select
 from umlaut_async.store.models import Process, Result, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
 __all__ = ["CALL_COLUMNS", "Used", "call_columns", "last_moment", "used"]
@@ -33,11 +35,12 @@ class Used(NamedTuple):
     """What was tracked or yielded, of a throughput or a latency."""
 
 
-def call_columns(session: Session, run_uuid: str) -> list[tuple[Any, ...]]:
-    """Return the calls of a run as plain tuples of `CALL_COLUMNS`, in the order in which they were made."""
+def call_columns(session: Session, run_uuid: str) -> Sequence[Sequence[Any]]:
+    """Return the `CALL_COLUMNS` of the calls of a run, in the order in which these were made."""
     of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
     query = select(*(getattr(Span, name) for name in CALL_COLUMNS)).where(of_run).order_by(Span.id)
-    return [tuple(row) for row in session.execute(query)]
+    rows = session.execute(query).all()
+    return list(zip(*rows, strict=True)) or [()] * len(CALL_COLUMNS)
 
 
 def last_moment(session: Session, run_uuid: str) -> int | None:
