@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umlaut_async import __version__
+from umlaut_async.cli.compare import compare
 from umlaut_async.cli.completion import completion
 from umlaut_async.cli.doctor import doctor
 from umlaut_async.cli.housekeeping import rm, tag, vacuum
@@ -105,6 +106,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(compare)
 main.add_command(completion)
 main.add_command(doctor)
 main.add_command(export)

@@ -1,0 +1,272 @@
+"""`umlaut compare`: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.rows import BEGAN, SECOND, process, result, run, span
+from tests.support import ROOT, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Store, Umlaut, UmlautProcess
+    from umlaut_async.store.models import Base
+
+MACHINE = {"host": "a", "cpu": {"model": "fast", "count": 8}}
+TIMES = (1.00, 1.02, 0.99, 1.01, 0.98)
+HOSTILE = "<script>alert(1)</script>|`x`\x1b[31m @someone"
+
+
+def runs(
+    tag: str, times: tuple[float, ...], *, name: str = "train", machine: Any = MACHINE, status: str = "ok"
+) -> list[Base]:
+    """Return runs with a tag, each of which has one stage that took so long."""
+    made: list[Base] = []
+    for number, time in enumerate(times):
+        owner = 1000 * (sum(map(ord, tag)) % 1000) + number + 1
+        uuid = f"{tag}-{number}"
+        duration = round(time * SECOND)
+        call = span(name, process_id=owner, duration=duration)
+        began = BEGAN + owner
+        made += [
+            run(uuid, tags=[tag], environment=machine, status=status, started=began, ended=began + 2 * duration),
+            process(uuid, number=owner),
+            call,
+            result("energy", "µJ", 1e6 * time, span=call.id, process_id=owner),
+        ]
+    return made
+
+
+def slower(times: float) -> tuple[float, ...]:
+    return tuple(times * time for time in TIMES)
+
+
+@pytest.fixture
+def compared(store: Store, umlaut: Umlaut, database: Path) -> Any:
+    """Return a function that stores two groups of runs and compares them."""
+
+    def compare(base: list[Base], new: list[Base], *options: str) -> Any:
+        store(*base, *new)
+        return umlaut("compare", database, "tag:base", "tag:new", *options)
+
+    return compare
+
+
+def test_a_verdict_for_each_row(compared: Any) -> None:
+    shown = compared(runs("base", TIMES), runs("new", slower(1.2)))
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    heading, rows = shown.stdout.split("\n\n")
+    assert heading.splitlines() == [
+        "base: tag:base, 5 runs",
+        "new:  tag:new, 5 runs",
+        "all on the same machine",
+        "one number for each run; Welch's t-test, on logarithms where changes are shares; 3 rows compared",
+    ]
+    columns, _, *lines = (re.split(r"\s{2,}", line.strip()) for line in rows.splitlines())
+    assert columns == ["metric", "base", "new", "change", "95 % interval", "verdict"]
+    assert [line[0] for line in lines] == ["run time", "train/time", "train/energy"]
+    assert lines[1] == [
+        "train/time",
+        "1 s ±1.6 %",
+        "1.2 s ±1.6 %",
+        "+20 %",
+        "[+17.3 %, +22.8 %]",
+        "HIGHER (worse), p < 0.0001",
+    ]
+
+
+def test_what_differs_comes_before_any_number(compared: Any) -> None:
+    shown = compared(runs("base", TIMES), runs("new", TIMES, machine=MACHINE | {"host": "b", "argv": ["x"]}))
+    lines = shown.stdout.splitlines()
+    assert lines[2:5] == [
+        "NOT all on the same machine: the numbers may differ for no reason of the program",
+        "  host: a → b",
+        "  arguments: unknown → x",
+    ]
+    assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+def test_a_single_run_a_side_gets_advice_and_no_verdict(compared: Any) -> None:
+    shown = compared(runs("base", (1.0,)), runs("new", (2.0,)))
+    assert "+100 %" in shown.stdout
+    assert "single run, no verdict" in shown.stdout
+    assert "Run each side at least 5 times" in shown.stdout
+    assert "HIGHER" not in shown.stdout
+
+
+def test_inconclusive_says_how_many_runs_would_do(compared: Any) -> None:
+    shown = compared(runs("base", (1.0, 1.1, 0.9)), runs("new", (1.0, 1.1, 0.9)))
+    assert re.search(r"inconclusive: about \d+ runs a side to see 5 %", shown.stdout)
+
+
+TIME_GATE = ("--fail-on", "train/time:5%")
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "options", "code", "said"),
+    [
+        (TIMES, TIMES, TIME_GATE, 0, "gate: 0 failed, 0 cannot be told, 1 without a regression shown"),
+        (TIMES, slower(1.2), TIME_GATE, 1, "FAIL train/time: +20 %, p < 0.0001 (--fail-on 'train/time:5%')"),
+        (TIMES, slower(0.8), TIME_GATE, 0, "gate: 0 failed"),
+        (TIMES, slower(1.2), ("--fail-on", "time:5%,min=1h"), 0, "gate: 0 failed, 0 cannot be told, 2 without"),
+        (TIMES, slower(1.2), ("--fail-on", "time:50%", "--fail-on", "energy:5%"), 1, "FAIL train/energy"),
+        (TIMES, slower(1.08), ("--fail-on", "time:7%", "--strict"), 0, "gate: 0 failed"),
+        (TIMES[:1], TIMES[:1], TIME_GATE, 3, "CANNOT TELL train/time: a single run"),
+        (TIMES[:3], TIMES[:3], TIME_GATE, 3, "CANNOT TELL train/time: 3 base runs; at least 5 on each side"),
+        (TIMES[:3], TIMES[:3], (*TIME_GATE, "--min-runs", "3"), 0, "gate: 0 failed"),
+        (TIMES[:3], TIMES[:3], (*TIME_GATE, "--allow-inconclusive"), 0, "1 cannot be told"),
+        (TIMES[:3], slower(1.3)[:3], (*TIME_GATE, "--allow-inconclusive"), 1, "FAIL train/time"),
+        (TIMES, TIMES, ("--fail-on", "tiem:5%"), 3, "CANNOT TELL tiem: neither side has such a metric"),
+        (TIMES, TIMES, ("--fail-on", "time"), 2, "'time' is no rule"),
+        (TIMES, TIMES, ("--fail-on", "time:5%,min=1MiB"), 2, "does not fit run time, whose unit is sec"),
+        (TIMES, TIMES, ("--margin", "wide"), 2, "'wide' is no share"),
+        (TIMES, TIMES, ("--json", "--markdown"), 2, "exclude each other"),
+        (TIMES, TIMES, ("-m", "memory"), 3, "no run has a metric memory"),
+        (TIMES, slower(1.2), ("-m", "energy", *TIME_GATE), 3, "CANNOT TELL train/time: neither side"),
+    ],
+)  # fmt: skip
+def test_exit_codes(
+    base: tuple[float, ...], new: tuple[float, ...], options: tuple[str, ...], code: int, said: str, compared: Any
+) -> None:
+    shown = compared(runs("base", base), runs("new", new), *options)
+    assert (shown.exit_code, shown.stderr) == (code, shown.stderr)
+    assert said in shown.stderr
+    assert "Traceback" not in shown.output
+
+
+@pytest.mark.parametrize("machine", [MACHINE | {"host": "b"}, {}, []])
+def test_runs_of_other_machines_are_not_judged(machine: Any, compared: Any) -> None:
+    shown = compared(runs("base", TIMES), runs("new", slower(1.2), machine=machine), *TIME_GATE, "--allow-inconclusive")
+    assert shown.exit_code == 3
+    assert "CANNOT TELL: the runs" in shown.stderr
+    assert "--allow-different-host" in shown.stderr
+
+
+def test_runs_of_other_machines_are_judged_if_one_asks_for_it(compared: Any) -> None:
+    new = runs("new", slower(1.2), machine=MACHINE | {"host": "b"})
+    assert compared(runs("base", TIMES), new, *TIME_GATE, "--allow-different-host").exit_code == 1
+
+
+@pytest.mark.parametrize("status", ["error", "lost", "running"])
+def test_runs_that_failed_are_left_out_and_do_not_pass(
+    status: str, compared: Any, umlaut: Umlaut, database: Path
+) -> None:
+    failed = runs("newly-failed", (0.1,), status=status)
+    failed[0].tags = ["new"]  # type: ignore[attr-defined]
+    shown = compared(runs("base", TIMES), [*runs("new", TIMES), *failed], *TIME_GATE)
+    assert f"new:  tag:new, 5 runs; left out: newly-fa ({status})" in shown.stdout
+    assert (shown.exit_code, "CANNOT TELL: one run did not end well" in shown.stderr) == (3, True)
+    assert umlaut("compare", database, "tag:base", "tag:new", *TIME_GATE, "--allow-inconclusive").exit_code == 0
+    none = umlaut("compare", database, "tag:base", "newly-failed", *TIME_GATE, "--allow-inconclusive")
+    assert (none.exit_code, none.stdout) == (3, "")
+    assert none.stderr == f"umlaut: 'newly-failed' means no run that ended well: newly-fa ({status})\n"
+
+
+@pytest.mark.parametrize("base", ["@baseline", "tag:nothing", "zzz", "last~99", ""])
+@pytest.mark.parametrize("options", [(), TIME_GATE, (*TIME_GATE, "--allow-inconclusive", "--allow-different-host")])
+def test_a_missing_baseline_is_never_green(
+    base: str, options: tuple[str, ...], store: Store, umlaut: Umlaut, database: Path
+) -> None:
+    store(*runs("new", TIMES))
+    shown = umlaut("compare", database, base, "tag:new", *options)
+    assert (shown.exit_code, shown.stdout) == (3, "")
+    assert re.fullmatch("umlaut: .+\n", shown.stderr)
+
+
+def test_a_run_is_not_compared_with_itself(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(*runs("new", TIMES))
+    shown = umlaut("compare", database, "tag:new", "last")
+    assert (shown.exit_code, shown.stdout) == (3, "")
+    assert "a run cannot be compared with itself" in shown.stderr
+
+
+def test_files_that_hold_nothing_to_compare(umlaut: Umlaut, tmp_path: Path) -> None:
+    corrupt = tmp_path / "corrupt.db"
+    corrupt.write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
+    for path in (tmp_path / "missing.db", tmp_path, corrupt):
+        shown = umlaut("compare", path, "last~1", "last", *TIME_GATE)
+        assert (shown.exit_code, shown.stdout) == (3, "")
+        assert re.fullmatch("umlaut: .+\n", shown.stderr)
+
+
+def test_json(compared: Any) -> None:
+    shown = compared(runs("base", TIMES), runs("new", slower(1.2)), "--json", *TIME_GATE)
+    document = json.loads(shown.stdout)
+    assert document["base"] == {
+        "selector": "tag:base", "runs": [f"base-{number}" for number in (4, 3, 2, 1, 0)], "left_out": [],
+    }  # fmt: skip
+    assert (document["schema"], document["machine"], document["differences"]) == (1, "same", [])
+    assert (document["tested"], document["margin"]) == (3, 0.05)
+    (row,) = [row for row in document["rows"] if row["label"] == "train/time"]
+    assert row.keys() >= {"p", "p_adjusted", "low", "high", "runs_needed", "unit", "relative"}
+    assert (row["stage"], row["type"], row["verdict"], row["better"]) == ("train", "time", "higher", False)
+    assert row["change"] == pytest.approx(0.2)
+    assert row["base"]["values"] == [0.98, 1.01, 0.99, 1.02, 1.0]
+    assert row["base"]["median"] == 1.0
+    assert document["gate"] == {
+        "rules": [{"rule": "train/time:5%", "row": "train/time", "outcome": "failed", "reason": ""}],
+        "doubts": [],
+        "exit_code": 1,
+    }
+    assert (shown.exit_code, "FAIL" in shown.stderr) == (1, True)
+
+
+def test_hostile_names_are_inert(compared: Any) -> None:
+    machine = MACHINE | {"argv": [HOSTILE]}
+    shown = compared(
+        runs("base", TIMES, name=HOSTILE),
+        runs("new", slower(1.2), name=HOSTILE, machine=machine),
+        "--fail-on",
+        "time:5%",
+    )
+    assert "\x1b" not in shown.output
+    assert shown.exit_code == 1
+
+
+def test_markdown(compared: Any) -> None:
+    machine = MACHINE | {"argv": [HOSTILE]}
+    base, new = runs("base", TIMES, name=HOSTILE), runs("new", slower(1.2), name=HOSTILE, machine=machine)
+    shown = compared(base, new, "--markdown", "--fail-on", "time:5%")
+    table = [line for line in shown.stdout.splitlines() if line.startswith("|")]
+    assert table[0] == "| metric | base | new | change | 95 % interval | verdict |"
+    assert table[1] == "|---|---:|---:|---:|---:|---|"
+    assert {len(line.split("|")) for line in table} == {8}
+    outside_of_code = re.sub("`[^`]*`", "", shown.stdout)
+    assert re.search("script|someone|x1b", outside_of_code) is None
+    assert "<script" not in shown.stdout
+    assert "- `FAIL run time: +20 %" in shown.stdout
+
+
+def test_in_a_process_of_its_own(store: Store, umlaut_process: UmlautProcess, database: Path) -> None:
+    store(*runs("base", TIMES), *runs("new", slower(1.2)))
+    shown = umlaut_process("compare", database, "tag:base", "tag:new", *TIME_GATE)
+    assert (shown.returncode, shown.stderr.splitlines()[0].split(":")[0]) == (1, "FAIL train/time")
+    assert "\x1b" not in shown.stdout
+
+
+def test_other_commands_do_not_load_statistics() -> None:
+    script = "import sys, umlaut_async.cli, umlaut_async.analysis; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"scipy", "numpy"} & set(loaded.stdout.split())
+
+
+def test_without_scipy_the_extra_is_named(store: Store, database: Path) -> None:
+    store(*runs("base", TIMES), *runs("new", TIMES))
+    script = (
+        "import sys; sys.modules['scipy'] = None\n"
+        f"from umlaut_async.cli import main; main(['compare', {str(database)!r}, 'tag:base', 'tag:new'])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, shown.stdout) == (3, "")
+    assert shown.stderr == "umlaut: scipy is not installed; install it with: pip install 'umlaut_async[stats]'\n"
