@@ -270,3 +270,42 @@ def test_without_scipy_the_extra_is_named(store: Store, database: Path) -> None:
     )
     assert (shown.returncode, shown.stdout) == (3, "")
     assert shown.stderr == "umlaut: scipy is not installed; install it with: pip install 'umlaut_async[stats]'\n"
+
+
+def test_a_baseline_is_made_replaced_and_compared_with(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(*runs("base", TIMES), *runs("new", slower(1.2)))
+    made = umlaut("baseline", database, "tag:base")
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert made.stdout.splitlines() == [f"base-{number} train.py @baseline" for number in (4, 3, 2, 1, 0)]
+    assert umlaut("compare", database, "@baseline", "tag:new", *TIME_GATE).exit_code == 1
+    assert umlaut("baseline", database, "new-0,new-1").exit_code == 0
+    shown = json.loads(umlaut("compare", database, "@baseline", "tag:base", "--json").stdout)
+    assert shown["base"]["runs"] == ["new-1", "new-0"]
+    assert umlaut("baseline", database, "new-2", "--add").exit_code == 0
+    shown = json.loads(umlaut("compare", database, "@baseline", "tag:base", "--json").stdout)
+    assert shown["base"]["runs"] == ["new-2", "new-1", "new-0"]
+
+
+def test_baselines_have_names(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(*runs("base", TIMES), *runs("new", TIMES))
+    assert umlaut("baseline", database, "tag:base", "--name", "@main").stdout.splitlines()[0] == "base-4 train.py @main"
+    assert umlaut("baseline", database, "tag:new").exit_code == 0
+    assert umlaut("compare", database, "@main", "@baseline").exit_code == 0
+    for name in ("", "@", "a,b", "a~1"):
+        refused = umlaut("baseline", database, "last", "--name", name)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+    assert umlaut("baseline", database, "tag:none").exit_code == 1
+
+
+def test_a_baseline_that_did_not_end_well_is_warned_of(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(*runs("base", TIMES[:1], status="error"))
+    made = umlaut("baseline", database, "last")
+    assert (made.exit_code, made.stdout) == (0, "base-0 train.py @baseline\n")
+    assert made.stderr == "umlaut: one of them did not end well, and will be left out of comparisons\n"
+
+
+def test_the_database_of_the_environment(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(*runs("base", TIMES), *runs("new", slower(1.2)))
+    assert umlaut("baseline", "tag:base", UMLAUT_DB=str(database)).exit_code == 0
+    shown = umlaut("compare", "@baseline", "tag:new", *TIME_GATE, UMLAUT_DB=str(database))
+    assert (shown.exit_code, "train/time" in shown.stdout) == (1, True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umlaut_async.cli.database import as_json, reading
+from umlaut_async.cli.parameters import DB, RUNS
 from umlaut_async.errors import ArgumentError, UmlautError
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def _parsed_share(context: click.Context, parameter: click.Parameter, text: str)
 
 
 @click.command()
-@click.argument("db")
-@click.argument("base")
-@click.argument("new")
+@click.argument("db", type=DB)
+@click.argument("base", type=RUNS)
+@click.argument("new", type=RUNS)
 @click.option("-m", "--metric", "metrics", multiple=True, help="Only this type of metric or row; * for any letters.")
 @click.option("--margin", callback=_parsed_share, default="5%", show_default=True, help="What counts as the same.")
 @click.option(

@@ -12,7 +12,7 @@ from umlaut_async import __version__
 from umlaut_async.cli.compare import compare
 from umlaut_async.cli.completion import completion
 from umlaut_async.cli.doctor import doctor
-from umlaut_async.cli.housekeeping import rm, tag, vacuum
+from umlaut_async.cli.housekeeping import baseline, rm, tag, vacuum
 from umlaut_async.cli.old_databases import export, import_
 from umlaut_async.cli.parameters import names_database
 from umlaut_async.cli.plot import plot
@@ -106,6 +106,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(baseline)
 main.add_command(compare)
 main.add_command(completion)
 main.add_command(doctor)

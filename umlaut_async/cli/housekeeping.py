@@ -1,4 +1,4 @@
-"""`umlaut tag`, `umlaut rm` and `umlaut vacuum`: what changes a database that was recorded."""
+"""`umlaut tag`, `umlaut baseline`, `umlaut rm` and `umlaut vacuum`: what changes a database that was recorded."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ def tag(db: str, run: str, tags: Sequence[str], remove: Sequence[str]) -> None:
     changed = asyncio.run(change_tags(db, [each.uuid for each in found], add=tags, remove=remove))
     for each in found:
         click.echo(f"{safe(each.uuid[:SHORT_UUID])} {tag_list(changed.get(each.uuid, ())) or 'no tags'}")
+
+
+@click.command()
+@click.argument("db", type=DB)
+@click.argument("run", type=RUNS)
+@click.option("-n", "--name", default="baseline", show_default=True, help="What it is called: @NAME selects its runs.")
+@click.option("--add", is_flag=True, help="Leave the runs that are the baseline already in it.")
+def baseline(db: str, run: str, name: str, add: bool) -> None:
+    """Make the runs RUN of the database DB the baseline that `umlaut compare DB @baseline NEW` compares with.
+
+    Several runs, such as all of a tag, make a better baseline than one, since they show the noise from run to run.
+    """
+    from umlaut_async.analysis.selectors import baseline_tag, select
+    from umlaut_async.store.housekeeping import change_tags
+
+    name = name.removeprefix("@").strip()
+    if not name or "," in name or "~" in name:
+        raise click.UsageError("The name of a baseline has at least one letter, and neither a comma nor ~.")
+    with reading(db) as session:
+        found = select(session, run)
+    asyncio.run(change_tags(db, [each.uuid for each in found], add=[baseline_tag(name)], alone=not add))
+    for each in found:
+        click.echo(f"{safe(each.uuid[:SHORT_UUID])} {safe(each.name)} @{safe(name)}")
+    if unfit := sum(each.status != "ok" for each in found):
+        said = "one of them" if unfit == 1 else f"{unfit} of them"
+        click.echo(f"umlaut: {said} did not end well, and will be left out of comparisons", err=True)
 
 
 @click.command()
