@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from itertools import accumulate
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.store import queries, run_queries
@@ -121,6 +121,9 @@ def trend_of(steps: Sequence[Bucket]) -> tuple[float, float] | None:
     parts = settled[:third], settled[third:-third], settled[-third:]
     low, middle, high = (median(step.mean for step in part) for part in parts)
     grown = high - low
+    # What goes up and down has high and low values in each third.
+    if quantiles((step.mean for step in parts[0]), n=4)[2] >= quantiles((step.mean for step in parts[2]), n=4)[0]:
+        return None
     if grown < max(_MIB, _PART * low) * 2 / 3 or min(middle - low, high - middle) < _PART * grown:
         return None
     return settled[0].mean, settled[-1].mean

@@ -1,0 +1,220 @@
+"""The rules of the verdict, at both sides of each threshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from umlaut_async.analysis.bottleneck import usable_cores
+from umlaut_async.analysis.budget import StageBudget
+from umlaut_async.analysis.evidence import Blocks, Growth, blocks_in, trend_of
+from umlaut_async.analysis.stages import Durations, StageRow, Waited, durations_of, percentile
+from umlaut_async.analysis.timeline import Call, Timeline
+from umlaut_async.analysis.verdict import Facts, verdicts
+from umlaut_async.store.chunks import Bucket
+from umlaut_async.store.stage_queries import Used
+
+SECOND = 1_000_000_000
+RUN = 100 * SECOND
+
+
+def stage(name: str = "train", part: float = 0.8, calls: Any = 1, **values: Any) -> StageRow:
+    """Return a stage that has a part of the run for itself; metrics are given by their types."""
+    time = round(part * RUN)
+    used: dict[str, Used] = {
+        type_: Used("", 1, values[type_], 0, 0, "measured", values[type_], values[type_], None)
+        for type_ in ("cpu", "gpu", "io")
+        if type_ in values
+    }
+    fields = {name: value for name, value in values.items() if name not in used}
+    defaults: dict[str, Any] = {
+        "statuses": {"ok": calls},
+        "time": time,
+        "failed": 0,
+        "budget": StageBudget(time, time, 0, 0, time),
+        "durations": None,
+    }
+    return StageRow(name, "coroutine", calls, used=used, **defaults | fields)
+
+
+def kinds(*stages: StageRow, **facts: Any) -> list[tuple[str, str | None]]:
+    """Return what stands out."""
+    found = verdicts(Facts(RUN, facts.pop("untracked", 0), list(stages), **facts))
+    for verdict in found:
+        assert verdict.sentence
+        assert verdict.rule
+    return [(verdict.kind, verdict.stage) for verdict in found]
+
+
+@pytest.mark.parametrize(
+    ("found", "cores", "expected"),
+    [
+        ({"cpu": 99}, 8, ["one-core"]),
+        ({"cpu": 99}, None, ["one-core"]),
+        ({"cpu": 84}, 8, []),
+        ({"cpu": 119}, 8, ["one-core"]),
+        ({"cpu": 130}, 8, []),
+        ({"cpu": 700}, 8, ["cpu-bound"]),
+        ({"cpu": 670}, 8, []),
+        ({"cpu": 99}, 1, ["cpu-bound"]),
+        ({"cpu": 50}, 0.5, ["cpu-bound"]),
+        ({"cpu": 99, "part": 0.2}, 8, []),
+        ({"cpu": 19}, 8, ["idle"]),
+        ({"cpu": 21}, 8, []),
+        ({"cpu": 5, "part": 0.29}, 8, []),
+        ({"cpu": 5, "gpu": 95}, 8, []),
+        ({"cpu": 5, "gpu": 3}, 8, ["gpu-starved", "idle"]),
+        ({"cpu": 50, "gpu": 89}, 8, ["gpu-starved"]),
+        ({"cpu": 50, "gpu": 90}, 8, []),
+        ({"cpu": 50, "io": 2}, 8, ["storage-bound"]),
+        ({"cpu": 50, "io": 0.5}, 8, []),
+        ({"cpu": 70, "io": 200}, 8, []),
+        ({"cpu": 10, "io": 2}, 8, ["storage-bound", "idle"]),
+        ({}, 8, []),
+    ],
+)
+def test_how_the_machine_is_used(found: dict[str, Any], cores: float | None, expected: list[str]) -> None:
+    assert kinds(stage(**found), cores=cores) == [(kind, "train") for kind in expected]
+
+
+def loader(**values: Any) -> StageRow:
+    return stage("load", 0.1, producing=30 * SECOND, **values)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.26, True), (0.24, False)])
+def test_waiting_for_input(share: float, expected: bool) -> None:
+    train = stage(waited=(Waited("load", round(share * 80 * SECOND), share),))
+    assert kinds(train, loader()) == [("input-bound", "train")] * expected
+
+
+def test_many_items_that_each_come_at_once_are_no_bottleneck() -> None:
+    entries = Used("", 1, 1, 1, 1, "measured", 1, 1, 1e6)
+    train = stage(waited=(Waited("load", 40 * SECOND, 0.5),))
+    assert kinds(train, loader()) == [("input-bound", "train")]
+    assert kinds(train, replace(loader(), used={"throughput": entries})) == []
+
+
+def test_the_innermost_loader_is_named() -> None:
+    train = stage(waited=(Waited("batches", 40 * SECOND, 0.5),))
+    batches = stage("batches", 0.1, producing=40 * SECOND, waited=(Waited("read", 35 * SECOND, 0.9),))
+    read = stage("read", 0.1, producing=35 * SECOND)
+    (verdict,) = verdicts(Facts(RUN, 0, [train, batches, read]))
+    assert verdict.sentence == "`train` is input-bound: 50 % of its time waits in `read`"
+    # Loaders that wait for each other end the search, and not the command.
+    circle = replace(read, waited=(Waited("batches", 35 * SECOND, 1.0),))
+    assert verdicts(Facts(RUN, 0, [train, batches, circle]))
+
+
+def test_a_loader_whose_consumer_is_no_stage() -> None:
+    assert kinds(stage("load", producing=30 * SECOND)) == [("input-bound", "load")]
+    assert kinds(stage("load", producing=10 * SECOND)) == []
+
+
+@pytest.mark.parametrize(
+    ("durations", "expected"),
+    [
+        (Durations(40 * SECOND, SECOND, SECOND, SECOND, SECOND), "warm-up"),
+        (Durations(15 * SECOND, SECOND, SECOND, SECOND, SECOND), None),
+        (Durations(40 * SECOND, 9 * SECOND, 9 * SECOND, 9 * SECOND, 9 * SECOND), None),
+        (Durations(SECOND, SECOND, SECOND, SECOND, 30 * SECOND), "outlier"),
+        (Durations(SECOND, 8 * SECOND, 8 * SECOND, 8 * SECOND, 30 * SECOND), None),
+        (Durations(SECOND, None, None, None, None), None),
+    ],
+)
+def test_calls_that_take_longer_than_others(durations: Durations, expected: str | None) -> None:
+    assert kinds(stage(calls=10, durations=durations)) == ([(expected, "train")] if expected else [])
+
+
+def test_failing_calls() -> None:
+    fails = stage(calls=10, statuses={"ok": 5, "error": 5}, failed=40 * SECOND)
+    assert kinds(fails) == [("failing", "train")]
+    assert kinds(replace(fails, statuses={"ok": 8, "error": 2})) == []
+    assert kinds(replace(fails, failed=10 * SECOND)) == []
+
+
+def test_blocks_matter_most_where_others_wait() -> None:
+    blocked = Blocks(5, 15 * SECOND, 4 * SECOND, 0)
+    overlapped = StageBudget(80 * SECOND, 20 * SECOND, 60 * SECOND, 0, 0)
+    assert kinds(stage(budget=overlapped), blocks=blocked) == [("loop-blocked", "train")]
+    assert kinds(stage(), blocks=blocked) == []
+    assert kinds(stage(), blocks=blocked._replace(time=40 * SECOND)) == [("loop-blocked", "train")]
+    assert kinds(stage(), blocks=blocked._replace(time=40 * SECOND, stage=None)) == [("loop-blocked", None)]
+    assert kinds(stage(budget=overlapped), blocks=blocked._replace(time=5 * SECOND)) == []
+
+
+def test_the_stage_that_blocks_is_the_one_that_does_little_else() -> None:
+    calls = [Call(1, None, 0, "a", 0, 100), Call(2, None, 1, "b", 20, 30), Call(3, None, 1, "b", 60, 70)]
+    timeline = Timeline([*calls, Call(4, None, 2, "b", 21, 22)], 100, 3)
+    assert blocks_in([(20, 29), (19, 25), (61, 70)], timeline) == Blocks(2, 19, 10, 1)
+    assert blocks_in([(80, 90)], Timeline([calls[1]], 100, 2)).stage is None
+
+
+def test_memory_that_grows() -> None:
+    assert kinds(stage(), growth=Growth(100, 300, ("train", "coroutine"))) == [("memory-growth", "train")]
+    assert kinds(stage(), growth=Growth(100, 300, None)) == [("memory-growth", None)]
+
+
+def means(*values: float) -> list[Bucket]:
+    return [Bucket(index, 1, value, value, value) for index, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "grows"),
+    [
+        ([100 + 10 * step for step in range(20)], True),
+        ([100 + step for step in range(20)], False),
+        ([1000 + 10 * step for step in range(20)], False),
+        ([100] * 3 + [300] * 17, False),
+        ([100] * 10 + [300] * 10, False),
+        ([100, 400] * 10, False),
+        ([300 - 10 * step for step in range(20)], False),
+        ([100, 200, 300], False),
+        ([], False),
+    ],
+)
+def test_what_counts_as_growth(values: list[float], grows: bool) -> None:
+    assert (trend_of(means(*values)) is not None) == grows
+
+
+def test_time_in_no_stage() -> None:
+    assert kinds(stage(part=0.4), untracked=60 * SECOND) == [("untracked", None)]
+    assert kinds(stage(part=0.6), untracked=40 * SECOND) == []
+    assert kinds(untracked=RUN) == []
+
+
+def test_causes_come_before_symptoms() -> None:
+    train = stage(cpu=10, waited=(Waited("load", 40 * SECOND, 0.5),))
+    assert kinds(train, loader()) == [("input-bound", "train"), ("idle", "train")]
+
+
+def test_an_empty_run_has_no_verdict() -> None:
+    assert verdicts(Facts(0, 0, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "cores"),
+    [
+        ({"limits": {"usable_cpus": 1.5}, "cpu": {"count": 8}}, 1.5),
+        ({"limits": {"usable_cpus": None}, "cpu": {"allowed": 4, "count": 8}}, 4),
+        ({"cpu": {"allowed": None, "count": 8}}, 8),
+        ({"cpu": {"count": "eight"}}, None),
+        ({"limits": {"usable_cpus": 0}}, None),
+        ({}, None),
+        (None, None),
+        ("text", None),
+    ],
+)
+def test_how_many_cores_there_are(environment: Any, cores: float | None) -> None:
+    assert usable_cores(environment) == cores
+
+
+def test_percentiles_leave_the_first_call_out() -> None:
+    assert durations_of([]) is None
+    assert durations_of([7]) == (7, None, None, None, None)
+    found = durations_of([1000, *range(101)])
+    assert found is not None
+    assert found == (1000, 50, 95, 99, 100)
+    assert percentile([1, 2], 0.5) == 1.5
+    assert percentile([5], 0.99) == 5
