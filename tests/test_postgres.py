@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.collector.test_writing import PROCESS, RUN, stored, unit
-from tests.support import environment
+from tests.support import environment, read
 from umlaut_async import ArgumentError, Benchmark, BenchmarkSupervisor, MemoryMetric, StoreConnectionError, StoreError
 from umlaut_async.cli import main
 from umlaut_async.collector.account import Ledger
@@ -31,6 +31,7 @@ from umlaut_async.store.location import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.postgres import Proxy, Server
 
@@ -225,7 +226,7 @@ import asyncio, os, sys
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
 
 async def main():
-    async with Benchmark(sys.argv[1]) as benchmark:
+    async with Benchmark(sys.argv[1], mode=sys.argv[3]) as benchmark:
         @BenchmarkSupervisor([TimeMetric("time")], benchmark)
         async def step(number):
             await asyncio.sleep(0.01)
@@ -250,7 +251,7 @@ def test_the_ranks_of_a_job_write_one_run(anywhere: Any, fails: bool) -> None:
         how = "fails" if fails and number == 0 else "ends"
         ranks.append(
             subprocess.Popen(
-                [sys.executable, "-c", RANK, anywhere.db_file, how],
+                [sys.executable, "-c", RANK, anywhere.db_file, how, "a"],
                 env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
         )  # fmt: skip
@@ -276,6 +277,32 @@ def test_the_ranks_of_a_job_write_one_run(anywhere: Any, fails: bool) -> None:
     )
     assert counts == [{"rank": 0, "n": 100, "d": 100}, {"rank": 1, "n": 100, "d": 100}]
     assert anywhere.read("select count(*) as n from span") == [{"n": 200}]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_ranks_that_replace_a_file_replace_it_once(database: Path, existing: bool) -> None:
+    if existing:
+        asyncio.run(open_and_close(str(database)))
+    variables = environment() | {"UMLAUT_RUN": "job 18"}
+    command = [sys.executable, "-c", RANK, str(database), "ends", "w"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    ranks = [subprocess.Popen(command, env=variables, text=True, **pipes) for _ in range(3)]
+    for each in ranks:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "flushed\n"
+    for each in ranks:
+        assert each.communicate("\n", timeout=30)[1] == ""
+        assert each.returncode == 0
+    assert read(database, "select uuid, status from run") == [{"uuid": "job 18", "status": "ok"}]
+    assert read(database, "select count(*) as n from process") == [{"n": 3}]
+    assert read(database, "select count(*) as n from result where type = 'loss'") == [{"n": 300}]
+    assert [path.name for path in database.parent.iterdir()] == [database.name]
+
+
+async def open_and_close(db_file: str) -> None:
+    """Record a run of nothing."""
+    async with Benchmark(db_file):
+        pass
 
 
 async def test_a_process_that_comes_after_the_others_have_ended_reopens_the_run(

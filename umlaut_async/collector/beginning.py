@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from umlaut_async.collector.membership import add_process
+from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
 from umlaut_async.store.engine import journal_mode, open_store, run_transaction
 from umlaut_async.store.location import replace
+from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.store.location import Location
+
+_TURN_SECONDS = 30.0
 
 
 async def open_writer(
@@ -47,9 +52,6 @@ async def open_writer(
     Raises:
         StoreError: The database cannot be opened or written.
     """
-    if replacing:
-        replace(location)
-    engine = await open_store(location)
 
     async def begin(session: AsyncSession) -> tuple[bool, int]:
         began = await _began(session, run)
@@ -60,16 +62,36 @@ async def open_writer(
             await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(status="running", ended=None))
         return began, await add_process(session, run["uuid"], process)
 
-    try:
-        journal = await journal_mode(engine)
-        run = {**run, "collector": {**run["collector"], "journal": journal}}
-        began, process_id = await run_transaction(engine, begin, durable=True)
-    except BaseException:
-        await engine.dispose()
-        raise
+    async with _turn(location, replacing):
+        if replacing:
+            replace(location, run["uuid"] if shared else None)
+        engine = await open_store(location)
+        try:
+            journal = await journal_mode(engine)
+            run = {**run, "collector": {**run["collector"], "journal": journal}}
+            began, process_id = await run_transaction(engine, begin, durable=True)
+        except BaseException:
+            await engine.dispose()
+            raise
     writer = Writer(engine, journal, run["uuid"], refused, shared=shared, describes=began)
     writer.admit(process_id, ledger)
     return writer, process_id
+
+
+@contextlib.asynccontextmanager
+async def _turn(location: Location, replacing: bool) -> AsyncIterator[None]:
+    """Let those that replace a file do so one after the other, each until its run can be seen by the next."""
+    if not replacing or location.path is None:
+        yield
+        return
+    lock = LockFile(f"{location.path}-begin")
+    try:
+        await in_thread(lambda: lock.acquire(_TURN_SECONDS))
+        yield
+    finally:
+        if lock.held:
+            lock.remove()
+        lock.close()
 
 
 async def _began(session: AsyncSession, run: dict[str, Any]) -> bool:

@@ -100,9 +100,10 @@ def translate_server(name: str) -> Iterator[None]:
     """
     from sqlalchemy import exc
 
+    expected: tuple[type[Exception], ...] = (exc.SQLAlchemyError, OSError, *_errors_of_drivers())
     try:
         yield
-    except (exc.SQLAlchemyError, OSError) as error:
+    except expected as error:
         if isinstance(error, StoreError):
             raise
         reason = " ".join(str(_root(error)).split()) or type(_root(error)).__name__
@@ -142,6 +143,15 @@ def is_refusal(error: Exception) -> bool:
         return isinstance(cause, kinds)
     code = _code(cause)
     return code.startswith(_REFUSALS) if code is not None else isinstance(_root(cause), (ValueError, TypeError))
+
+
+def _errors_of_drivers() -> tuple[type[Exception], ...]:
+    # SQLAlchemy 2.0 passes them on as they are where a connection cannot be made.
+    try:
+        import asyncpg
+    except ImportError:
+        return ()
+    return asyncpg.PostgresError, asyncpg.InterfaceError
 
 
 def _root(error: BaseException) -> BaseException:

@@ -148,8 +148,12 @@ def look(location: Location, mode: str) -> None:
             _check_identity(path, mode)
 
 
-def replace(location: Location) -> None:
+def replace(location: Location, joining: str | None = None) -> None:
     """Delete the database with its log files, as mode 'w' does when its run starts.
+
+    Args:
+        location: The database.
+        joining: The run that others may have begun already: a database that has it is left as it is.
 
     Raises:
         StoreBusyError: A living process of this machine is writing it.
@@ -164,6 +168,8 @@ def replace(location: Location) -> None:
             return
         _take_back(path)
         if found.st_size and _check_identity(path, "w"):
+            if joining is not None and _has_run(path, joining):
+                return
             _refuse_while_written(path)
         # The log goes last: without its database it is ignored, while a database without its log may be damaged.
         for name in (path, f"{path}-journal", f"{path}-wal", f"{path}-shm"):
@@ -261,6 +267,11 @@ def _check_length(connection: sqlite3.Connection, path: str) -> None:
     logged = os.path.exists(log := f"{path}-wal") and os.path.getsize(log)
     if not logged and os.path.getsize(path) < pages * page_size:
         raise CorruptStoreError(f"{path} is damaged: its end is missing; restore it from a copy, or use another path")
+
+
+def _has_run(path: str, uuid: str) -> bool:
+    with _reading(path) as connection:
+        return connection.execute("SELECT 1 FROM run WHERE uuid = ?", (uuid,)).fetchone() is not None
 
 
 def _refuse_while_written(path: str) -> None:
