@@ -41,6 +41,7 @@ class Connection(aiosqlite.Connection):
     def __init__(self, path: str, *, locked: bool = False, busy_seconds: float = 30.0, **options: Any) -> None:
         self._sqlite: sqlite3.Connection
         self._stopping = False
+        self._stopped: asyncio.Future[None] | None = None
         self._log = f"{path}-wal"
         self._lock = LockFile(f"{path}-lock") if locked else None
         self._busy_seconds = busy_seconds
@@ -52,6 +53,15 @@ class Connection(aiosqlite.Connection):
         super().__init__(connect, iter_chunk_size=64)
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
+
+    async def _connect(self) -> aiosqlite.Connection:
+        try:
+            return await super()._connect()
+        except BaseException:
+            # The thread has a last answer to give, for which the loop must still be there.
+            if self._stopped is not None:
+                await asyncio.shield(self._stopped)
+            raise
 
     async def begin(self, script: str) -> None:
         """Take the lock and run a script that begins a transaction; if that fails nothing stays open."""
@@ -179,7 +189,8 @@ class Connection(aiosqlite.Connection):
         if self._stopping:
             return None
         self._stopping = True
-        return super().stop()
+        self._stopped = super().stop()
+        return self._stopped
 
     def cursor(self) -> Cursor:  # type: ignore[override]
         """Return a new cursor at once."""
