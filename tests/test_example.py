@@ -158,9 +158,11 @@ def test_the_example_of_the_readme_and_the_one_that_reads_it(run_script: support
         "async generator",
         {"time", "cpu", "throughput"},
     )
-    (reading,) = blocks(DOCS, "python")
+    reading, tabulating = blocks(DOCS, "python")
     ended = run_script(reading)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"batches {call['duration']}\n", "")
+    ended = run_script(tabulating.replace('"memory", stage="train"', '"cpu", stage="batches"'))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"batches {call['duration']} ok\n", "")
 
 
 def test_the_example_of_the_metrics(run_script: support.RunScript, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import select
 import signal
 import socket
 import sqlite3
@@ -187,13 +188,17 @@ def on_a_terminal(arguments: list[str], wanted: str, typed: str) -> tuple[str, i
     if child == 0:
         os.environ.update(support.environment())
         os.execv(sys.executable, [sys.executable, "-m", "umlaut_async", *arguments])
-    shown = b""
+    shown, asked = b"", False
     try:
         while True:
-            shown += os.read(terminal, 4096)
-            if typed and wanted.encode() in shown:
+            # An interrupt that comes before the question is waited for may be swallowed: it is typed again then.
+            if select.select([terminal], [], [], 2)[0]:
+                shown += os.read(terminal, 4096)
+            elif typed == "\x03":
+                asked = False
+            if not asked and wanted.encode() in shown:
+                asked = True
                 os.write(terminal, typed.encode())
-                typed = ""
     except OSError:  # what a terminal reads when its last program has ended
         pass
     finally:
