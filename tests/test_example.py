@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sqlite3
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 README = support.ROOT / "README.md"
 DOCS = support.ROOT / "docs" / "index.md"
+READING = support.ROOT / "docs" / "reading-results.md"
 METRICS = support.ROOT / "docs" / "metrics.md"
 
 
@@ -194,6 +196,29 @@ def test_what_doctor_prints_in_the_documentation() -> None:
     assert documented == [
         (check.label, check.metric.measure_type, probe.source if probe else "perf_counter") for check, probe in probes
     ]
+
+
+def test_what_show_prints_in_the_documentation(example: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    ended, _ = example
+    documented = [block.splitlines() for block in blocks(READING, "text")]
+    assert len(documented) == 5
+    shown = ended.stdout.splitlines()
+    for table in documented[1:]:
+        heading, _, *rows = table
+        (at,) = [index for index, line in enumerate(shown) if line.split() == heading.split()]
+        stages = [line.split()[0] for line in rows]
+        if not heading.startswith("slowest"):
+            assert stages == [line.split()[0] for line in shown[at + 2 : at + 2 + len(stages)]]
+    assert documented[0][3].startswith("▶ `train_epoch` keeps one core")
+
+
+def test_the_rules_of_the_documentation() -> None:
+    from umlaut_async.analysis import verdict
+
+    source = inspect.getsource(verdict)
+    kinds = list(dict.fromkeys(re.findall(r'^ +"([a-z-]+)",$|Verdict\("([a-z-]+)"', source, re.MULTILINE)))
+    listed = re.findall(r"^\| ([a-z, -]+) \|.*\|$", READING.read_text(), re.MULTILINE)
+    assert {kind for pair in kinds for kind in pair if kind} == set(", ".join(listed[1:]).split(", "))
 
 
 def test_the_tables_of_the_documentation() -> None:
