@@ -47,7 +47,9 @@ class Seen(NamedTuple):
     complaints: list[str]
     """What the console and the log of the browser say, and dialogs that were opened."""
     requests: list[str]
-    """All addresses that were asked for."""
+    """All addresses that were to be asked for."""
+    refused: list[str]
+    """Those of them that the policy of the page forbade."""
 
 
 class Page:
@@ -112,7 +114,7 @@ class Browser:
         # Two frames later all is laid out, and what was to be asked for has been asked for.
         frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
         self.send("Runtime.evaluate", session, expression=frames, awaitPromise=True)
-        return Page(self, session, Seen([*self._complaints()], [*self._requests()]))
+        return Page(self, session, Seen([*self._complaints()], [*self._requests()], [*self._refused()]))
 
     def _complaints(self) -> Iterator[str]:
         kinds = (
@@ -129,6 +131,13 @@ class Browser:
                 yield event["params"]["request"]["url"]
             elif event["method"] == "Network.webSocketCreated":
                 yield event["params"]["url"]
+
+    def _refused(self) -> Iterator[str]:
+        failed = [event["params"] for event in self._events if event["method"] == "Network.loadingFailed"]
+        numbers = {each["requestId"] for each in failed if each.get("blockedReason") == "csp"}
+        for event in self._events:
+            if event["method"] == "Network.requestWillBeSent" and event["params"]["requestId"] in numbers:
+                yield event["params"]["request"]["url"]
 
     def send(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Send a command and return its answer."""

@@ -183,3 +183,11 @@ def test_reading_a_window_is_what_all_samples_say(long: tuple[Path, list[float],
             value for time, value in zip(*every, strict=True) if column.first <= time <= column.last + INTERVAL // 2
         ]
         assert (column.low, column.high, column.weight) == (min(within), max(within), len(within))
+
+
+def test_what_is_outside_of_a_wide_window_is_not_drawn_either(store: Store, database: Path) -> None:
+    values = [1.0] * MANY
+    values[10] = values[-1001] = PEAK
+    store(run(ended=time_of(MANY)), process(), *series(values))
+    (curve,) = figure_of(database, None, 11 / 100, (MANY - 1002) / 100).charts[0].curves
+    assert (curve.unpacked, curve.peak, curve.samples) == (False, 1.0, MANY - 1002 - 11 + 1)

@@ -13,6 +13,8 @@ from tests.browser import Browser
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
 from tests.figures.sampled import series
 from tests.figures.test_report import ATTRIBUTES, ELEMENTS
+from umlaut_async.analysis.figures.markup import Markup
+from umlaut_async.analysis.figures.page import page
 from umlaut_async.analysis.figures.style import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -87,34 +89,34 @@ def report(store: Store, database: Path, umlaut: Umlaut, tmp_path: Path) -> Path
         event("unavailable", "x", data={"description": "power", "type": "power", "reason": "no RAPL", "cure": "a CPU"}),
         run("bbbbbbbb-2222", started=BEGAN - 60 * SECOND, name="another"),
     )
-    page = tmp_path / "report.html"
-    result_of_command = umlaut("report", database, "last", "last~1", "-o", page)
+    file = tmp_path / "report.html"
+    result_of_command = umlaut("report", database, "last", "last~1", "-o", file)
     assert (result_of_command.exit_code, result_of_command.output) == (0, "")
-    return page
+    return file
 
 
 def opened_quietly(browser: Browser, path: Path, width: int, scheme: str) -> Page:
     """Open a file, and check that it neither complained nor asked for anything else."""
-    page = browser.open(path, width, scheme)
-    assert page.seen.complaints == []
-    assert page.seen.requests == [path.absolute().as_uri()]
-    return page
+    opened = browser.open(path, width, scheme)
+    assert opened.seen.complaints == []
+    assert opened.seen.requests == [path.absolute().as_uri()]
+    return opened
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_a_report_fits_every_screen(browser: Browser, report: Path, width: int, scheme: str) -> None:
-    page = opened_quietly(browser, report, width, scheme)
-    assert page.evaluate("innerWidth") == width
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    opened = opened_quietly(browser, report, width, scheme)
+    assert opened.evaluate("innerWidth") == width
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
     for nothing in (OVERLAPS, OUTSIDE, WITHOUT_WORDS):
-        assert page.evaluate(nothing) == [], nothing
-    assert page.evaluate(SMALL_PLOTS) == 0
-    assert page.evaluate(ALIGNED) == 1
+        assert opened.evaluate(nothing) == [], nothing
+    assert opened.evaluate(SMALL_PLOTS) == 0
+    assert opened.evaluate(ALIGNED) == 1
     background = (LIGHT if scheme == "light" else DARK)["page"]
     red, green, blue = (int(background[at : at + 2], 16) for at in (1, 3, 5))
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == f"rgb({red}, {green}, {blue})"
-    assert page.evaluate("document.scripts.length") == 0
-    picture = page.picture()
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == f"rgb({red}, {green}, {blue})"
+    assert opened.evaluate("document.scripts.length") == 0
+    picture = opened.picture()
     assert picture.startswith(b"\x89PNG")
     # To look at them: a test cannot say what is ugly.
     if folder := os.environ.get("UMLAUT_SCREENSHOTS"):
@@ -131,11 +133,25 @@ def test_hostile_texts_are_only_texts(
     page_file = tmp_path / "report.html"
     selectors = [f"{number:08}" for number in range(1, -(-len(hostile.TEXTS) // size) + 1)]
     assert umlaut("report", database, *selectors, "-o", page_file).exit_code == 0
-    page = opened_quietly(browser, page_file, 1280, "light")
-    assert page.evaluate("typeof pwned") == "undefined"
-    assert set(page.evaluate("[...new Set([...document.all].map(each => each.localName))]")) <= ELEMENTS
+    opened = opened_quietly(browser, page_file, 1280, "light")
+    assert opened.evaluate("typeof pwned") == "undefined"
+    assert set(opened.evaluate("[...new Set([...document.all].map(each => each.localName))]")) <= ELEMENTS
     names = "[...new Set([...document.all].flatMap(each => [...each.attributes].map(attribute => attribute.name)))]"
-    assert set(page.evaluate(names)) <= ATTRIBUTES
-    links = page.evaluate("[...document.querySelectorAll('[href]')].map(each => each.getAttribute('href'))")
+    assert set(opened.evaluate(names)) <= ATTRIBUTES
+    links = opened.evaluate("[...document.querySelectorAll('[href]')].map(each => each.getAttribute('href'))")
     assert links == [f"#run{at}" for at in range(len(selectors))]
-    assert page.evaluate("document.querySelector('main').innerText.includes('<script>window.pwned=1</script>')")
+    assert opened.evaluate("document.querySelector('main').innerText.includes('<script>window.pwned=1</script>')")
+
+
+def test_what_slips_through_the_escaping_neither_runs_nor_asks(browser: Browser, tmp_path: Path) -> None:
+    slipped = Markup(
+        "<script>window.pwned=1</script><img src=https://evil.example/a onerror='window.pwned=1'>"
+        "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe><link rel=stylesheet href=https://evil.example/a.css>"
+    )
+    file = tmp_path / "page.html"
+    file.write_text(page("a page", slipped))
+    opened = browser.open(file, 1280, "light")
+    assert opened.evaluate("typeof pwned") == "undefined"
+    asked_for = [address for address in opened.seen.requests if "evil" in address]
+    assert sorted(asked_for) == sorted(opened.seen.refused) != []
+    assert opened.seen.complaints != []  # so complaints are heard
