@@ -11,10 +11,13 @@ import pytest
 from tests import hostile
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
 from tests.figures.sampled import series, time_of
+from umlaut_async.analysis.bottleneck import bottleneck
 from umlaut_async.analysis.figures.axes import value_range
 from umlaut_async.analysis.figures.markup import LONGEST, element
 from umlaut_async.analysis.figures.style import DARK, LIGHT
+from umlaut_async.analysis.selectors import select_one
 from umlaut_async.store.chunks import BLOCK
+from umlaut_async.store.reading import reading
 from umlaut_async.text import safe
 
 if TYPE_CHECKING:
@@ -112,6 +115,27 @@ def test_a_report_says_all_that_is_known(store: Store, database: Path, umlaut: U
     ):  # fmt: skip
         assert said in shown, said
     assert page.links == []
+
+
+def test_a_report_begins_with_what_stands_out(store: Store, database: Path, umlaut: Umlaut) -> None:
+    store(
+        run(ended=BEGAN + 10 * SECOND),
+        process(),
+        train := span("train", started=BEGAN, duration=10 * SECOND),
+        span(
+            "load", parent=train.id, kind="async generator", started=BEGAN, duration=10 * SECOND, producing=6 * SECOND
+        ),
+    )
+    shown = " ".join(Read(report_of(umlaut, database)).texts)
+    with reading(database) as session:
+        verdict, *_ = bottleneck(session, select_one(session)).verdicts
+    assert "input-bound" in verdict.sentence
+    at = [
+        shown.index(said) for said in (verdict.sentence, verdict.rule, "load 60.0 %, train 40.0 %, in no stage 0.0 %")
+    ]
+    assert at == sorted(at)
+    for said in ("Slowest calls", "first call", "critical path"):
+        assert said in shown
 
 
 def test_several_runs_have_a_list_of_contents(store: Store, database: Path, umlaut: Umlaut) -> None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from umlaut_async.analysis.figures.figure import Chart, Curve, Figure
     from umlaut_async.analysis.figures.lanes import Row
 
-__all__ = ["curve_shapes", "drawn", "figure_block", "line", "plot", "time_axis", "value_axis"]
+__all__ = ["COLOURS", "curve_shapes", "drawn", "figure_block", "legend", "line", "plot", "time_axis", "value_axis"]
 
 WIDTH = 1000
 HEIGHT = 100
 _LANE = 10
-_COLOURS = 8
+COLOURS = 8
 _TABLE_ROWS = 60
 
 
@@ -92,7 +92,7 @@ def curve_shapes(parts: Iterable[Sequence[tuple[float, float, Column]]], low: fl
         bands.append(f"M{above}L{below}Z")
         middle = [f"{_x((a + b) / 2)} {y(column.mean)}" for a, b, column in part]
         lines.append(f"M{'L'.join(middle if len(middle) > 1 else middle * 2)}")
-    colour = f"c{at % _COLOURS}"
+    colour = f"c{at % COLOURS}"
     return joined(
         [
             element("path", class_=f"band {colour}", d=Markup("".join(bands))),
@@ -133,7 +133,7 @@ def _row(figure: Figure, row: Row, colour: int, ticks: Sequence[Tick]) -> Markup
                 element(
                     "rect",
                     element("title", about_bar(figure, row, bar)),
-                    class_=f"bar c{colour % _COLOURS}{state}",
+                    class_=f"bar c{colour % COLOURS}{state}",
                     x=_short(left),
                     y=_short(lane * height + height / 10),
                     width=_short(max(1.5, right - left)),
@@ -165,8 +165,8 @@ def _chart(figure: Figure, chart: Chart, ticks: Sequence[Tick]) -> Markup:
     return figure_block(chart.type, said.partition(": " if len(chart.curves) == 1 else "series. ")[2], *content)
 
 
-def legend(labels: Sequence[str]) -> Markup:
-    """Return which line is which, if there are several."""
+def legend(labels: Sequence[str], bars: Sequence[int] | None = None) -> Markup:
+    """Return which line is which, if there are several; or which bar, by the numbers of their colours."""
     if len(labels) < 2:
         return Markup("")
     entries = [
@@ -174,7 +174,9 @@ def legend(labels: Sequence[str]) -> Markup:
             "li",
             element(
                 "svg",
-                element("path", class_=f"mean c{at % _COLOURS}", d="M0 5H30"),
+                element("path", class_=f"mean c{at % COLOURS}", d="M0 5H30")
+                if bars is None
+                else element("rect", class_=f"bar c{bars[at]}", width=30, height=10),
                 viewBox="0 0 30 10",
                 class_="key",
                 aria_hidden="true",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.analysis.bottleneck import bottleneck
 from umlaut_async.analysis.figures.drawing import drawn
+from umlaut_async.analysis.figures.explained import budget, slowest_calls, stages, verdict_box
 from umlaut_async.analysis.figures.figure import build
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
 from umlaut_async.analysis.figures.page import page
 from umlaut_async.analysis.figures.tracked_values import tracked_values
 from umlaut_async.store import queries
-from umlaut_async.text import duration, moment, quantity, safe
+from umlaut_async.text import duration, moment, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from umlaut_async.analysis.figures.figure import Figure
-    from umlaut_async.store.queries import EventGroup, RunInfo, Stage
+    from umlaut_async.store.queries import EventGroup, RunInfo
 
 __all__ = ["figure_page", "report_page"]
 
@@ -61,14 +63,18 @@ def _contents(runs: Sequence[RunInfo]) -> Markup:
 
 
 def _section(session: Session, run: RunInfo, anchor: str) -> Markup:
-    found = queries.stages(session, run.uuid)
+    view = bottleneck(session, run)
+    figure = build(session, run)
     events = queries.events(session, run.uuid)
     return element(
         "section",
         _heading(run),
-        element("h2", "Timeline"),
-        drawn(build(session, run)),
-        _stage_table(found),
+        verdict_box(view.verdicts),
+        element("h2", "Where the time went"),
+        budget(view, [row.name for row in figure.rows]),
+        drawn(figure),
+        stages(view),
+        slowest_calls(view),
         tracked_values(queries.trackers(session, run.uuid)),
         _events(events),
         _environment(run),
@@ -99,32 +105,6 @@ def _wall_time(run: RunInfo) -> str:
 
 def _tags(run: RunInfo) -> str:
     return ", ".join(safe(tag) for tag in run.tags or ())
-
-
-def _stage_table(found: Sequence[Stage]) -> Markup:
-    rows = [
-        (
-            stage.name,
-            name,
-            f"{metric.n:,}",
-            *(
-                quantity(value, metric.unit) if metric.n else "not recorded"
-                for value in (metric.mean, metric.min, metric.max)
-            ),
-            metric.provenance,
-        )
-        for stage in found
-        for name, metric in stage.metrics.items()
-    ]
-    if not rows:
-        return Markup("")
-    made = table(
-        "Each metric over the calls of each stage",
-        ["stage", "metric", "calls", "mean", "lowest", "highest", "how known"],
-        rows,
-        numbers=range(2, 6),
-    )
-    return joined([element("h2", "Metrics by stage"), made])
 
 
 def _events(events: Sequence[EventGroup]) -> Markup:

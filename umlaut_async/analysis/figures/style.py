@@ -42,6 +42,7 @@ a{color:var(--c0)}
 small,.note,figcaption,caption,.facts dt{color:var(--muted)}
 small{font-size:.8125rem}
 .note,figcaption,caption{font-size:.875rem}
+.verdict small{display:block}
 figcaption b{color:var(--text);font-size:1rem;margin-right:.35rem}
 .verdict{border-left:.3rem solid var(--c1);background:var(--panel);padding:.6rem .9rem;margin:1rem 0}
 .verdict b{display:block}
