@@ -172,7 +172,7 @@ async def test_a_recorded_run(database: Path) -> None:
         running = Results(database).run()
         assert running.info.status == "running"
     found = Results(database).run("tag:recorded")
-    assert (found.uuid, found.info.status) == (benchmark.uuid, "ok")
+    assert (found.uuid, found.status, found.tags) == (benchmark.uuid, "ok", ["recorded"])
     assert [call["stage"] for call in found.calls] == ["train"]
     assert {"time", "memory", "loss"} == set(found.results["type"])
     (memory,) = [each for each in found.results if each["type"] == "memory"]

@@ -143,6 +143,16 @@ class RunResults:
         return self.info.name
 
     @property
+    def status(self) -> str:
+        """How it ended, when it was asked for: running, ok, error or lost."""
+        return self.info.status
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags, when it was asked for."""
+        return list(self.info.tags or ())
+
+    @property
     def environment(self) -> Any:
         """What it ran on: machine, versions, git commit, limits."""
         return self.info.environment
