@@ -55,29 +55,46 @@ class Command(NamedTuple):
 
     arguments: str
     """With DB, RUN and OUT for what these are."""
-    several: bool = False
-    """Whether it takes several runs as well as one."""
     writes: bool = False
     """Whether it changes the database."""
+    failure: int = 1
+    """The exit code where there is nothing to work on."""
     empty: tuple[int, str] = (1, "this database has no runs yet")
     running: tuple[int, str] = (0, "")
+    lost: tuple[int, str] = (0, "")
     old: tuple[int, str] = (0, "")
+    group: tuple[int, str] = (
+        1,
+        "'train.py' means 2 runs: aaaa-2, aaaa-1; pass one of them, or train.py~0 for the newest",
+    )
+    """With two runs in the place of one."""
 
 
+FINE = (0, "")
 OLD = (1, "umlaut import")
 COMMANDS = {
-    "runs": Command("DB RUN", several=True),
-    "runs, all": Command("DB", several=True, empty=(0, "There are no runs yet.")),
-    "runs, JSON": Command("DB --json", several=True, empty=(0, '"runs": []')),
+    "runs": Command("DB RUN", group=FINE),
+    "runs, all": Command("DB", group=FINE, empty=(0, "There are no runs yet.")),
+    "runs, JSON": Command("DB --json", group=FINE, empty=(0, '"runs": []')),
+    "baseline": Command("DB RUN", writes=True, old=OLD, group=FINE),
+    "compare": Command(
+        "DB RUN RUN",
+        failure=3,
+        empty=(3, "this database has no runs yet"),
+        running=(3, "'last' means no run that ended well"),
+        lost=(3, "'last' means no run that ended well"),
+        old=(3, "a run cannot be compared with itself"),
+        group=(3, "a run cannot be compared with itself"),
+    ),
     "show": Command("DB RUN"),
     "show, JSON": Command("DB RUN --json"),
     "plot": Command("DB RUN --text"),
     "plot, page": Command("DB RUN --html OUT"),
-    "report": Command("DB RUN -o OUT", several=True),
+    "report": Command("DB RUN -o OUT", group=FINE),
     "export, umlaut": Command("DB RUN -f umlaut -o OUT", old=OLD),
-    "tag": Command("DB RUN x", several=True, writes=True, old=OLD),
-    "rm": Command("DB RUN --yes", several=True, writes=True, running=(1, "is still writing run"), old=OLD),
-    "vacuum": Command("DB", several=True, writes=True, empty=(0, "bytes after"), old=OLD),
+    "tag": Command("DB RUN x", group=FINE, writes=True, old=OLD),
+    "rm": Command("DB RUN --yes", group=FINE, writes=True, running=(1, "is still writing run"), old=OLD),
+    "vacuum": Command("DB", group=FINE, writes=True, empty=(0, "bytes after"), old=OLD),
 }
 WITHOUT_DATABASE = {"completion", "doctor", "import"}
 EVERY = pytest.mark.parametrize("name", COMMANDS)
@@ -91,7 +108,9 @@ class Called(NamedTuple):
 
     def succeeded(self, words: str = "") -> None:
         """Check that all went well and something was said or written."""
-        assert (self.result.exit_code, self.result.stderr) == (0, "")
+        assert self.result.exit_code == 0
+        for line in self.result.stderr.splitlines():
+            assert line.startswith("umlaut: ")
         written = self.out.stat().st_size if self.out.exists() else 0
         assert self.result.stdout.strip() or written
         assert words in self.result.stdout
@@ -152,6 +171,8 @@ async def test_a_run_that_goes_on(call: Callable[..., Called], database: Path, n
         await benchmark.flush()
         called = await asyncio.to_thread(call, name, database)
         running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
     called.ended(*COMMANDS[name].running)
     assert support.read(database, "select status from run") == [{"status": "ok"}]
     assert len(support.calls_of(database)) == 2
@@ -175,7 +196,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_that_was_lost(call: Callable[..., Called], killed: Path, tmp_path: Path, name: str) -> None:
     database = shutil.copytree(killed, tmp_path / "copy") / "lost.db"
     called = call(name, database)
-    called.succeeded("killed.py" if name.startswith(("runs", "show", "rm")) else "")
+    called.ended(*COMMANDS[name].lost)
+    if name.startswith(("runs", "show", "rm")):
+        assert "killed.py" in called.result.stdout
 
 
 @EVERY
@@ -208,7 +231,7 @@ def test_a_corrupt_file(store: Store, call: Callable[..., Called], database: Pat
     broken = DAMAGES[damage](database.read_bytes())
     database.write_bytes(broken)
     called = call(name, database)
-    called.failed(1, "damaged|malformed|not an SQLite database|is empty|no database")
+    called.failed(COMMANDS[name].failure, "damaged|malformed|not an SQLite database|is empty|no database")
     # Of its header, a file that was opened for writing has another counter.
     kept = 100 if COMMANDS[name].writes else 0
     assert database.read_bytes()[kept:] == broken[kept:]
@@ -216,9 +239,10 @@ def test_a_corrupt_file(store: Store, call: Callable[..., Called], database: Pat
 
 @EVERY
 def test_a_missing_file(call: Callable[..., Called], tmp_path: Path, name: str) -> None:
-    call(name, tmp_path / "none.db").failed(1, "there is no database .*none.db; check the path")
-    call(name, tmp_path / "folder" / "none.db").failed(1, "there is no database")
-    call(name, tmp_path).failed(1, "is a directory")
+    code = COMMANDS[name].failure
+    call(name, tmp_path / "none.db").failed(code, "there is no database .*none.db; check the path")
+    call(name, tmp_path / "folder" / "none.db").failed(code, "there is no database")
+    call(name, tmp_path).failed(code, "is a directory")
     assert os.listdir(tmp_path) == []
 
 
@@ -237,20 +261,17 @@ def two(store: Store, database: Path) -> Iterator[Path]:
 
 @EVERY
 def test_a_selector_of_several_runs(call: Callable[..., Called], two: Path, name: str) -> None:
-    called = call(name, two, "train.py")
-    if COMMANDS[name].several:
-        called.succeeded()
-    else:
-        called.failed(1, r"'train.py' means 2 runs: aaaa-2, aaaa-1; pass one of them, or train.py~0 for the newest")
+    call(name, two, "train.py").ended(*COMMANDS[name].group)
 
 
 @EVERY
 def test_a_selector_that_is_ambiguous_or_means_no_run(call: Callable[..., Called], two: Path, name: str) -> None:
     if "RUN" not in COMMANDS[name].arguments.split():
         pytest.skip("it takes no run")
-    call(name, two, "aaaa").failed(1, r"2 runs have a uuid that begins with 'aaaa': aaaa-2, aaaa-1; pass more of it")
-    call(name, two, "bbbb").failed(1, r"no run has the name 'bbbb' or a uuid that begins so; the newest are aaaa-2")
-    call(name, two, "@baseline").failed(1, r"no run is the baseline '@baseline'; `umlaut baseline DB RUN` makes one")
-    call(name, two, "tag:none").failed(1, r"no run has the tag 'none'; there are the tags gpu, night")
-    call(name, two, "last~2").failed(1, r"the database has only 2 runs")
+    code = COMMANDS[name].failure
+    call(name, two, "aaaa").failed(code, r"2 runs have a uuid that begins with 'aaaa': aaaa-2, aaaa-1; pass more of it")
+    call(name, two, "bbbb").failed(code, r"no run has the name 'bbbb' or a uuid that begins so; the newest are aaaa-2")
+    call(name, two, "@baseline").failed(code, r"no run is the baseline '@baseline'; `umlaut baseline DB RUN` makes one")
+    call(name, two, "tag:none").failed(code, r"no run has the tag 'none'; there are the tags gpu, night")
+    call(name, two, "last~2").failed(code, r"the database has only 2 runs")
     assert len(support.read(two, "select uuid from run")) == 2
