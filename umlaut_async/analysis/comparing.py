@@ -9,6 +9,7 @@ from umlaut_async.analysis.comparison import MARGIN, Row, compare_groups
 from umlaut_async.analysis.differences import Differences, differences
 from umlaut_async.analysis.observations import observe
 from umlaut_async.analysis.selectors import NoRunError, SelectorError, select
+from umlaut_async.analysis.tables import Table
 from umlaut_async.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from umlaut_async.analysis.tables import Kind
     from umlaut_async.store.queries import RunInfo
 
 __all__ = ["Comparison", "Group", "compare"]
+
+_COLUMNS: dict[str, Kind] = {
+    "metric": "text", "unit": "text", "base": "number", "new": "number", "base_runs": "integer", "new_runs": "integer",
+    "relative": "data", "change": "number", "low": "number", "high": "number", "p": "number", "p_adjusted": "number",
+    "verdict": "text", "better_or_worse": "text", "reason": "text",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,18 @@ class Comparison:
     def tested(self) -> int:
         """How many rows were tested: false discoveries are controlled over so many."""
         return sum(row.p is not None and not row.constant for row in self.rows)
+
+    def to_table(self) -> Table:
+        """Return the rows as a table, which pandas, polars and Arrow take."""
+        rows = [
+            (
+                row.label, row.unit, row.base.center, row.new.center, len(row.base.values), len(row.new.values),
+                row.relative, row.change, row.low, row.high, row.p, row.p_adjusted, row.verdict.value,
+                {True: "better", False: "worse", None: None}[row.better], row.reason or None,
+            )
+            for row in self.rows
+        ]  # fmt: skip
+        return Table.of_rows("comparison", _COLUMNS, rows)
 
 
 def compare(

@@ -56,11 +56,11 @@ def observe(session: Session, run: RunInfo) -> dict[Quantity, Observed]:
                 found[quantity] = Observed(value, metric.unit, estimated=metric.provenance == "estimated")
         found[Quantity(stage.name, CALLS)] = Observed(stage.calls, "")
         found[Quantity(stage.name, ERRORS)] = Observed(stage.errors, "")
+    outside: dict[Quantity, list[Observed]] = {}
     for tracked in queries.trackers(session, run.uuid):
         if (observed := _of_tracked(tracked, run)) is not None:
-            # What is tracked again and again, as after each epoch, is at the end what the run comes to.
-            found[Quantity(tracked.method, tracked.type, tracked.description)] = observed
-    return found
+            outside.setdefault(Quantity(tracked.method, tracked.type, tracked.description), []).append(observed)
+    return found | {quantity: _together(quantity.type, values) for quantity, values in outside.items()}
 
 
 def _of_calls(metric: MetricTotal) -> float | None:
@@ -75,6 +75,21 @@ def _of_calls(metric: MetricTotal) -> float | None:
             return metric.time_of_positive / metric.time_by_value
         case _:
             return metric.total / metric.n
+
+
+def _together(type_: str, values: list[Observed]) -> Observed:
+    """Return what values outside of calls come to; in databases of UMLAUT all values are."""
+    last, numbers = values[-1], [observed.value for observed in values]
+    match measure(type_).combine:
+        case "sum":
+            return last._replace(value=sum(numbers))
+        case "max":
+            return last._replace(value=max(numbers))
+        case "by time" | "by entries":
+            return last._replace(value=sum(numbers) / len(numbers))
+        case _:
+            # What is tracked again and again, as after each epoch, is at the end what the run comes to.
+            return last
 
 
 def _of_tracked(tracked: Tracked, run: RunInfo) -> Observed | None:

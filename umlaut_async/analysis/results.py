@@ -7,6 +7,8 @@ from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.analysis import card, windows
+from umlaut_async.analysis.comparing import compare
+from umlaut_async.analysis.comparison import MARGIN
 from umlaut_async.analysis.databases import copied, is_old, remove
 from umlaut_async.analysis.filters import RunFilter
 from umlaut_async.analysis.selectors import select, select_one
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from umlaut_async.analysis.comparing import Comparison
     from umlaut_async.analysis.windows import Window
     from umlaut_async.store.queries import RunInfo
     from umlaut_async.store.run_queries import CallRow, SeriesRow
@@ -111,6 +114,23 @@ class Results:
         """
         with self.session() as session:
             return RunResults(self, select_one(session, selector))
+
+    def compare(self, base: str, new: str, *, margin: float = MARGIN, metrics: Sequence[str] = ()) -> Comparison:
+        """Compare two groups of runs: what is higher, lower or the same, and where that takes more runs.
+
+        Args:
+            base: The runs that are the measure of the others, selected as by `runs`.
+            new: The runs that are compared with them.
+            margin: The share by which things may differ and be called the same.
+            metrics: Only these types of metrics or rows, `*` standing for any letters; by default all of them.
+
+        Raises:
+            ArgumentError: The margin is no positive number, or there is no such metric.
+            SelectorError: A selector means no run that ended well, may mean several things, or both mean the same run.
+            MissingExtraError: scipy is not installed.
+        """
+        with self.session() as session:
+            return compare(session, base, new, margin=margin, metrics=metrics)
 
     def __repr__(self) -> str:
         return f"Results({self.db_file!r})"
