@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -9,9 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
 from tests.cli.rows import BEGAN, SECOND, process, result, run, span
 from tests.support import ROOT, environment
+from umlaut_async.analysis import Results
+from umlaut_async.cli.compared import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +128,8 @@ TIME_GATE = ("--fail-on", "train/time:5%")
         (TIMES[:3], TIMES[:3], (*TIME_GATE, "--allow-inconclusive"), 0, "1 cannot be told"),
         (TIMES[:3], slower(1.3)[:3], (*TIME_GATE, "--allow-inconclusive"), 1, "FAIL train/time"),
         (TIMES, TIMES, ("--fail-on", "tiem:5%"), 3, "CANNOT TELL tiem: neither side has such a metric"),
+        (TIMES, TIMES, ("--fail-on", "tiem:5%", "--allow-inconclusive"), 3, "CANNOT TELL tiem"),
+        (TIMES, slower(1.2), ("--fail-on", "tiem:5%", *TIME_GATE), 1, "CANNOT TELL tiem"),
         (TIMES, TIMES, ("--fail-on", "time"), 2, "'time' is no rule"),
         (TIMES, TIMES, ("--fail-on", "time:5%,min=1MiB"), 2, "does not fit run time, whose unit is sec"),
         (TIMES, TIMES, ("--margin", "wide"), 2, "'wide' is no share"),
@@ -309,3 +315,21 @@ def test_the_database_of_the_environment(store: Store, umlaut: Umlaut, database:
     assert umlaut("baseline", "tag:base", UMLAUT_DB=str(database)).exit_code == 0
     shown = umlaut("compare", "@baseline", "tag:new", *TIME_GATE, UMLAUT_DB=str(database))
     assert (shown.exit_code, "train/time" in shown.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_nothing_is_cut_in_a_narrow_terminal(width: int, store: Store, database: Path) -> None:
+    store(
+        *runs("base", TIMES, name="a_stage_with_a_long_name"),
+        *runs("new", slower(1.2), name="a_stage_with_a_long_name"),
+    )
+    out = Console(width=width, file=io.StringIO())
+    for part in parts(Results(database).compare("tag:base", "tag:new")):
+        out.print(part)
+    assert isinstance(out.file, io.StringIO)
+    shown = out.file.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    for column in ("metric", "base", "new", "change", "verdict"):
+        assert re.search(rf"^.*\b{column}\b", shown, re.MULTILINE)
+    assert shown.count("HIGHER") == 3

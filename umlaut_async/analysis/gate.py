@@ -23,7 +23,8 @@ MIN_RUNS = 5
 BLIND = 4
 """Runs that are likely to miss a change of so many times the limit show nothing by not showing one."""
 
-Outcome: TypeAlias = Literal["failed", "passed", "cannot tell"]
+Outcome: TypeAlias = Literal["failed", "passed", "cannot tell", "nothing to compare"]
+"""There is nothing to compare where a side lacks the metric: more runs would not help, so nothing lets that pass."""
 
 
 class Exit(IntEnum):
@@ -148,13 +149,15 @@ def check(
     for rule in rules:
         matching = [row for row in rows if rule.matches(row)]
         if not matching:
-            found.append(Finding(rule, "", "cannot tell", "neither side has such a metric"))
+            found.append(Finding(rule, "", "nothing to compare", "neither side has such a metric"))
         found += (Finding(rule, row.label, *_check(rule, row, min_runs, strict)) for row in matching)
     return found
 
 
 def _check(rule: Rule, row: Row, min_runs: int, strict: bool) -> tuple[Outcome, str]:
     limit = _limit(rule, row)
+    if row.verdict is Verdict.MISSING:
+        return "nothing to compare", row.reason
     if row.verdict is Verdict.SINGLE_RUN:
         return "cannot tell", "a single run on a side has no verdict"
     if row.reason or (row.base.center is None and row.new.center is None):
@@ -177,8 +180,12 @@ def _check(rule: Rule, row: Row, min_runs: int, strict: bool) -> tuple[Outcome, 
     seen = math.expm1(seen) if row.relative and seen < 100 else seen
     furthest = max(_worse(row, bound) for bound in (row.low, row.high) if bound is not None)
     if furthest >= limit and seen > BLIND * (limit or row.margin):
-        return "cannot tell", f"too noisy: only {BLIND} times the limit or more would be seen"
+        return "cannot tell", f"too noisy: {_size(row, seen)} and more would be seen, the limit is {_size(row, limit)}"
     return "passed", ""
+
+
+def _size(row: Row, change: float) -> str:
+    return f"{100 * change:.3g} %" if row.relative else f"{change:.3g} {row.unit}".rstrip()
 
 
 def _limit(rule: Rule, row: Row) -> float:

@@ -69,7 +69,7 @@ def _parsed_share(context: click.Context, parameter: click.Parameter, text: str)
     show_default=True,
     help="The runs a side that --fail-on needs to pass.",
 )
-@click.option("--allow-inconclusive", is_flag=True, help="Pass rules of which too little is known, too.")
+@click.option("--allow-inconclusive", is_flag=True, help="Pass rules where the runs are too few or too noisy.")
 @click.option("--allow-different-host", is_flag=True, help="Let --fail-on judge runs of different machines.")
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, as for the summary of a CI job.")
@@ -138,7 +138,8 @@ def _exit_code(findings: Sequence[Finding], doubts: Sequence[str], allow_inconcl
         return CANNOT_TELL
     if "failed" in outcomes:
         return REGRESSION
-    return CANNOT_TELL if "cannot tell" in outcomes and not allow_inconclusive else 0
+    untold = {"nothing to compare"} if allow_inconclusive else {"nothing to compare", "cannot tell"}
+    return CANNOT_TELL if outcomes & untold else 0
 
 
 def _print(

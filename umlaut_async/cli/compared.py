@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("metric", "base", "new", "change", "95 % interval", "verdict")
 _NUMBERS = frozenset(COLUMNS[1:5])
+_NARROWEST = dict(zip(COLUMNS, (12, 9, 9, 7, 10, 14), strict=True))
 # What the name of the row says already.
 _SILENT_UNITS = frozenset({"loss", "accuracy"})
 _LONGEST_VALUE = 60
@@ -35,6 +36,9 @@ def parts(found: Comparison) -> Iterator[RenderableType]:
     for line in heading(found):
         yield Text(line)
     made = table(COLUMNS, right=_NUMBERS)
+    for column in made.columns:
+        # In a narrow terminal numbers go on in the next line rather than that a verdict is not seen.
+        column.no_wrap, column.overflow, column.min_width = False, "fold", _NARROWEST[str(column.header)]
     for row in found.rows:
         if not row.dull:
             *texts, verdict = cells(row)
@@ -162,12 +166,12 @@ def gate_lines(found: Comparison, findings: Sequence[Finding], doubts: Sequence[
         if finding.outcome == "failed":
             row = rows[finding.label]
             yield f"FAIL {name}: {change_text(row, row.change)}, {_p(row)} (--fail-on {safe(finding.rule.text)!r})"
-        elif finding.outcome == "cannot tell":
+        elif finding.outcome != "passed":
             yield f"CANNOT TELL {name}: {safe(finding.reason)} (--fail-on {safe(finding.rule.text)!r})"
     if findings:
-        counts = {"failed": "failed", "cannot tell": "cannot be told", "passed": "without a regression shown"}
-        said = (f"{sum(each.outcome == outcome for each in findings)} {text}" for outcome, text in counts.items())
-        yield f"gate: {', '.join(said)}"
+        failed, passed = (sum(each.outcome == outcome for each in findings) for outcome in ("failed", "passed"))
+        untold = len(findings) - failed - passed
+        yield f"gate: {failed} failed, {untold} cannot be told, {passed} without a regression shown"
 
 
 def markdown(found: Comparison, findings: Sequence[Finding], doubts: Sequence[str]) -> Iterator[str]:
