@@ -8,7 +8,7 @@ from itertools import accumulate
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.store import queries, run_queries
+from umlaut_async.store import queries, run_queries, stage_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,11 +51,9 @@ def blocks(session: Session, run_uuid: str, table: StageTable) -> Blocks | None:
     """Return when the event loop was blocked, from the samples of its lag; None where none says so."""
     found: Intervals = []
     for series in run_queries.series(session, run_uuid, ["looplag"]):
-        times, lags = queries.samples(session, series.id)
-        for moment, lag in zip(times, lags, strict=True):
-            if lag >= BLOCKED:
-                end = moment - table.began
-                found.append((max(0, end - round(lag * 1e9)), end))
+        for moment, lag in stage_queries.samples_from(session, series.id, BLOCKED):
+            end = moment - table.began
+            found.append((max(0, end - round(lag * 1e9)), end))
     return blocks_in(found, table.timeline) if found else None
 
 

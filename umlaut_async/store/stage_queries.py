@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, case, func, or_, select
 
-from umlaut_async.store.models import Process, Result, Span
+from umlaut_async.store import chunks
+from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
-__all__ = ["CALL_COLUMNS", "Used", "call_columns", "last_moment", "used"]
+__all__ = ["CALL_COLUMNS", "Used", "call_columns", "last_moment", "samples_from", "used"]
 
 CALL_COLUMNS = ("id", "parent", "name", "kind", "task", "started", "duration", "producing", "status")
 
@@ -46,6 +47,18 @@ def call_columns(session: Session, run_uuid: str) -> Sequence[Sequence[Any]]:
 def last_moment(session: Session, run_uuid: str) -> int | None:
     """Return when a process of a run was last seen."""
     return session.scalar(select(func.max(Process.last_seen)).where(Process.run_uuid == run_uuid))
+
+
+def samples_from(session: Session, series_id: int, least: float) -> Iterator[tuple[int, float]]:
+    """Yield the samples of a series that are so high, block by block; blocks without any are not unpacked."""
+    packed = select(Chunk.times, Chunk.values).where(Chunk.series_id == series_id, Chunk.max >= least)
+    for block in session.execute(packed.execution_options(yield_per=64)):
+        for moment, value in zip(*chunks.unpack(*block), strict=True):
+            if value >= least:
+                yield moment, value
+    tail = select(Sample.t, Sample.value).where(Sample.series_id == series_id, Sample.value >= least)
+    for moment, value in session.execute(tail):
+        yield moment, value
 
 
 def used(session: Session, run_uuid: str) -> dict[tuple[str, str], dict[str, Used]]:

@@ -1,0 +1,88 @@
+"""What stages used, and the columns of their calls, on every database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.store.test_queries import blocks, location, process, result, run, session, span, store
+from umlaut_async.analysis.evidence import Blocks, blocks_in
+from umlaut_async.analysis.stages import stage_table
+from umlaut_async.store import queries, stage_queries
+from umlaut_async.store.chunks import BLOCK
+from umlaut_async.store.models import Process, Result, Run, Series, Span, key
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.store.location import Location
+
+__all__ = ["location", "session"]
+
+SECOND = 1_000_000_000
+
+
+async def test_what_stages_used(location: Location, session: Session) -> None:
+    await store(
+        location,
+        {
+            Run: [run("one", 1), run("two", 2)],
+            Process: [process(1, "one"), process(2, "two")],
+            Span: [
+                span(1, 1, "train", 10, 2 * SECOND),
+                span(1, 2, "train", 20, 6 * SECOND, status="error"),
+                span(1, 3, "load", 30, SECOND),
+                span(1, 4, "serve", 40, None, status="running"),
+                span(2, 1, "train", 10, SECOND),
+            ],
+            Result: [
+                result(1, 1, 1, "cpu", 100.0, unit="%"),
+                result(2, 1, 2, "cpu", 20.0, unit="%", provenance="estimated"),
+                result(3, 1, 1, "energy", 5e6, unit="µJ"),
+                result(4, 1, 2, "energy", 15e6, unit="µJ"),
+                result(5, 1, 1, "throughput", 50.0),
+                result(6, 1, 2, "throughput", 50.0),
+                result(7, 1, 3, "latency", 0.25),
+                result(8, 1, 3, "gpu", None, unit="%", provenance="unavailable"),
+                result(9, 1, 1, "text", None, data="words"),
+                result(10, 1, None, "loss", 1.0),
+                result(1, 2, 1, "cpu", 1.0),
+            ],
+        },
+    )
+    used = stage_queries.used(session, "one")
+    assert set(used) == {("train", "function"), ("load", "function")}
+    train, load = used["train", "function"], used["load", "function"]
+    assert set(train) == {"cpu", "energy", "throughput"}
+    assert train["cpu"] == ("%", 2, 60, 20, 100, "estimated", 120, 40, None)
+    assert train["throughput"].entries == pytest.approx(400)
+    assert load["latency"].entries == pytest.approx(4)
+    assert (load["gpu"].n, load["gpu"].over_time, load["gpu"].provenance) == (0, None, "unavailable")
+    (found,) = queries.runs(session, ["one"])
+    table = stage_table(session, found)
+    row, other, serving = table.stages
+    assert (row.name, row.calls, row.statuses, row.time, row.failed) == (
+        "train", 2, {"ok": 1, "error": 1}, 8 * SECOND, 6 * SECOND,
+    )  # fmt: skip
+    assert (row.energy, row.entries, row.energy_per_entry) == (20, 400, 0.05)
+    assert (other.energy, other.energy_per_entry) == (None, None)
+    assert (serving.statuses, serving.durations, serving.time) == ({"running": 1}, None, 0)
+    assert [call.id for call in table.slowest[:2]] == [key(1, 2), key(1, 4)]
+
+
+async def test_only_high_samples_are_read(location: Location, session: Session) -> None:
+    lags = [0.3 if index in (7, BLOCK + 3, 3 * BLOCK + 1) else 0.001 for index in range(3 * BLOCK + 10)]
+    rows = blocks(key(1, 1), [SECOND * index for index in range(len(lags))], lags)
+    series = (key(1, 1), 1, "looplag", "sec", "event-loop", "measured", 50_000_000)
+    await store(location, {Run: [run("one", 1)], Process: [process(1, "one")], Series: [series], **rows})
+    found = list(stage_queries.samples_from(session, key(1, 1), 0.05))
+    assert found == [(index * SECOND, 0.3) for index in (7, BLOCK + 3, 3 * BLOCK + 1)]
+
+
+async def test_a_run_without_calls(location: Location, session: Session) -> None:
+    await store(location, {Run: [run("one", 1)]})
+    (found,) = queries.runs(session, ["one"])
+    table = stage_table(session, found)
+    assert (table.wall, table.stages, table.slowest, table.untracked) == (0, [], [], 0)
+    assert blocks_in([(1, 3)], table.timeline) == Blocks(1, 2, 2, None)
