@@ -92,6 +92,8 @@ async def test_some_runs_by_their_uuids(location: Location, session: Session) ->
     await store(location, {Run: [run(f"{number:04}", number) for number in range(1200)]})
     assert [found.uuid for found in queries.runs(session, ["0003", "0007", "none"])] == ["0007", "0003"]
     assert queries.runs(session, []) == []
+    (short,) = queries.runs(session, ["0003"], details=False)
+    assert (short.environment, short.collector, short.uuid, short.tags) == (None, None, "0003", ["gpu"])
     assert queries.runs(session, [f"{number:04}" for number in range(1200)]) == queries.runs(session)
 
 

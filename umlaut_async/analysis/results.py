@@ -137,7 +137,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         with self.session() as session:
-            return card.runs_html(queries.runs(session))
+            return card.runs_html(queries.runs(session, details=False))
 
 
 class RunResults:

@@ -85,7 +85,7 @@ def rm(context: click.Context, db: str, run: str | None, older_than: int | None,
     if run is None and older_than is None and status is None:
         raise click.UsageError("Missing argument 'RUN'; or say which with --older-than or --status.")
     with reading(db) as session:
-        found = queries.runs(session) if run is None else select(session, run)
+        found = queries.runs(session, details=False) if run is None else select(session, run)
     found = RunFilter(status=status, before=older_than).apply(found)
     if not found:
         click.echo("umlaut: no run is like that; nothing was removed", err=True)

@@ -94,7 +94,7 @@ def _offers(db: str | None) -> Iterator[tuple[str, str]]:
     if db is None:
         return
     with reading(db) as session:
-        runs = queries.runs(session)
+        runs = queries.runs(session, details=False)
     if runs:
         yield "last", "the newest run"
     for run in runs:

@@ -54,7 +54,7 @@ def runs(
 
     wanted = RunFilter(tag, name, status, newer_than, older_than, limit)
     with reading(db) as session:
-        known = queries.runs(session) if run is None else select(session, run)
+        known = queries.runs(session, details=False) if run is None else select(session, run)
         found = wanted.apply(known)
         if as_data:
             click.echo(as_json({"runs": [run_fields(run) for run in found]}))

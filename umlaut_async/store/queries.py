@@ -12,7 +12,7 @@ from itertools import islice
 from operator import le
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, null, or_, select
 
 from umlaut_async.store import chunks
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Span
@@ -120,30 +120,25 @@ class Samples(NamedTuple):
     values: array[float]
 
 
-def runs(session: Session, uuids: Sequence[str] | None = None) -> list[RunInfo]:
-    """Return all runs, or those with these uuids, the newest first."""
-    query = select(Run).order_by(Run.started.desc(), Run.uuid)
+def runs(session: Session, uuids: Sequence[str] | None = None, *, details: bool = True) -> list[RunInfo]:
+    """Return all runs, or those with these uuids, the newest first.
+
+    Args:
+        session: Where to ask.
+        uuids: The runs, all by default.
+        details: Whether to read environments and accounts, the long part of a run; without it they are None.
+    """
+    long = (Run.environment, Run.collector) if details else (null(), null())
+    query = select(Run.uuid, Run.name, Run.description, Run.tags, Run.started, Run.ended, Run.status, *long).order_by(
+        Run.started.desc(), Run.uuid
+    )
     if uuids is None:
-        return [_run_info(run) for run in session.scalars(query)]
+        return [RunInfo(*run) for run in session.execute(query)]
     found: list[RunInfo] = []
     for start in range(0, len(uuids), _AT_ONCE):
         some = query.where(Run.uuid.in_(uuids[start : start + _AT_ONCE]))
-        found += (_run_info(run) for run in session.scalars(some))
+        found += (RunInfo(*run) for run in session.execute(some))
     return sorted(found, key=lambda run: (-run.started, run.uuid))
-
-
-def _run_info(run: Run) -> RunInfo:
-    return RunInfo(
-        run.uuid,
-        run.name,
-        run.description,
-        run.tags,
-        run.started,
-        run.ended,
-        run.status,
-        run.environment,
-        run.collector,
-    )
 
 
 def stages(session: Session, run_uuid: str) -> list[Stage]:
