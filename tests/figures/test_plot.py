@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ import pytest
 
 from tests.cli.rows import BEGAN, SECOND, process, run, span
 from tests.figures.sampled import series
+from tests.support import ROOT
+from umlaut_async.cli.plot import plot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,3 +141,10 @@ def test_letters_that_the_font_of_the_picture_lacks_do_no_harm(
     store(run(name="訓練 $\\frac{$"), process(), span("训练 $x^{", status="ok"), *series([1.0], unit="$\\bad{$"))
     result = umlaut("plot", database, "--png", tmp_path / "a.png")
     assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_the_documentation_names_the_options_that_there_are() -> None:
+    documented = (ROOT / "docs" / "figures.md").read_text("utf-8")
+    named = set(re.findall(r"--[a-z]+", documented))
+    there_are = {option for parameter in plot.params for option in parameter.opts if option.startswith("--")}
+    assert named == there_are - {"--metrics"}
