@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import struct
 import sys
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import hostile
 from tests.cli.rows import BEGAN, SECOND, process, run, span
 from tests.figures.sampled import series
 from tests.support import ROOT
 from umlaut_async.cli.plot import plot
+from umlaut_async.store.models import Sample, Series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,3 +151,45 @@ def test_the_documentation_names_the_options_that_there_are() -> None:
     named = set(re.findall(r"--[a-z]+", documented))
     there_are = {option for parameter in plot.params for option in parameter.opts if option.startswith("--")}
     assert named == there_are - {"--metrics"}
+
+
+def test_hostile_texts_leave_the_terminal_and_the_picture_alone(
+    store: Store, database: Path, umlaut: Umlaut, tmp_path: Path
+) -> None:
+    size = 30
+    for number, start in enumerate(range(0, len(hostile.TEXTS), size), 1):
+        uuid = f"{number:08}-0000"
+        store(*hostile.in_every_text(hostile.TEXTS[start : start + size], uuid, number))
+        result = umlaut("plot", database, uuid)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", result.stdout)
+        assert len(result.stdout) < 100_000
+    pictured = umlaut("plot", database, "00000001", "-m", hostile.TEXTS[0], "--png", tmp_path / "a.png")
+    assert (pictured.exit_code, pictured.stderr) == (0, "")
+
+
+TIMES = [-(2**63), -(2**62), -1, 0, 1, BEGAN, BEGAN + SECOND, 2**62, 2**63 - 1]
+VALUES = [-1.7e308, -1.0, 0.0, 5e-324, 1.0, 1e200, 1.7e308]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_number_is_too_large_to_be_drawn(
+    store: Store, database: Path, umlaut: Umlaut, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+
+    def time() -> int:
+        return chance.choice(TIMES)
+
+    def duration() -> int | None:
+        return chance.choice([*TIMES, None])
+
+    spans = [span(chance.choice("ab"), started=time(), duration=duration(), producing=duration()) for _ in range(5)]
+    samples = [Sample(id=at, series_id=1, t=time(), value=chance.choice(VALUES)) for at in range(chance.randrange(6))]
+    one = Series(id=1, process_id=1, type="m", unit="", source="", provenance="measured", interval=time())
+    store(run(started=time(), ended=duration()), process(), *spans, one, *samples)
+    for arguments in (("plot", database), ("report", database, "-o", tmp_path / "report.html")):
+        result = umlaut(*arguments)
+        assert (result.exit_code, result.stderr) == (0, "")
+    result = umlaut("plot", database, "--png", tmp_path / "run.png")
+    assert result.exit_code == 0 or "matplotlib cannot draw numbers as large as these" in result.stderr

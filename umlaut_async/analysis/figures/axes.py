@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import NamedTuple
 
 from umlaut_async.text import duration, number
@@ -14,6 +15,7 @@ _MINUTES = (60, 120, 300, 600, 900, 1800)
 _HOURS = (3600, 7200, 10800, 21600, 43200, 86400)
 # Of an axis that starts at zero, a curve that stays in the upper part would be a flat line.
 _FLAT = 0.6
+_LARGEST = sys.float_info.max
 
 
 class Tick(NamedTuple):
@@ -54,7 +56,7 @@ def value_range(low: float, high: float) -> tuple[float, float]:
     else:
         bottom, top = (low if low > _FLAT * high else 0.0), high
     room = (top / 20 - bottom / 20) or max(abs(top) / 20, 1e-12)
-    return (bottom - room if bottom else 0.0), (top + room if top else room)
+    return max(-_LARGEST, bottom - room) if bottom else 0.0, min(_LARGEST, top + room) if top else room
 
 
 def value_ticks(low: float, high: float, most: int = 4) -> list[Tick]:

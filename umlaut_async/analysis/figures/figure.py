@@ -29,6 +29,8 @@ _MOST_OF_ONE = 64
 # Ticks may be missed; where more are missing, nothing was sampled.
 _GAP = 3.5
 _SECOND = 1_000_000_000
+# What databases can compare times with.
+_LATEST = 2**63 - 1
 
 
 class Curve(NamedTuple):
@@ -152,7 +154,8 @@ def _window(
     if end < start or ((since is not None or until is not None) and end == start):
         shown = duration((max(starts + ends) - run.started) / _SECOND)
         raise ArgumentError(f"the window ends before it begins; the run has {shown} to show")
-    return start, max(end, start + 1)
+    start = min(max(start, -_LATEST), _LATEST - 1)
+    return start, min(max(end, start + 1), _LATEST)
 
 
 def _chosen(known: Sequence[SeriesRow], metrics: Sequence[str] | None) -> list[SeriesRow]:

@@ -9,12 +9,14 @@ from umlaut_async.analysis.figures.axes import value_range
 from umlaut_async.analysis.figures.sentences import about_curve, calls_of
 from umlaut_async.analysis.figures.style import LIGHT
 from umlaut_async.analysis.tables import MissingExtraError
+from umlaut_async.errors import ArgumentError
 from umlaut_async.text import safe
 
 if TYPE_CHECKING:
     import os
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
     from umlaut_async.analysis.figures.bands import Column
     from umlaut_async.analysis.figures.figure import Chart, Figure
@@ -40,10 +42,21 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise MissingExtraError(
             "figures as PNG need matplotlib, which is not installed: pip install 'umlaut_async[plot]', or use --html"
         ) from error
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a box for each letter that the font lacks has to do
+        warnings.filterwarnings("ignore", category=RuntimeWarning)  # of numbers near the largest that there are
+        try:
+            canvas = _drawn(Canvas, figure)
+            FigureCanvasAgg(canvas)
+            canvas.savefig(path, format="png", dpi=110)
+        except (ArithmeticError, ValueError) as error:
+            raise ArgumentError(f"matplotlib cannot draw numbers as large as these: {error}; use --html") from error
+
+
+def _drawn(new_canvas: type[Canvas], figure: Figure) -> Canvas:
     heights = [0.5 + 0.3 * max(1, sum(len(row.lanes) for row in figure.rows)), *(2.2 for _ in figure.charts)]
     # Pyplot would keep each figure until it is closed.
-    canvas = Canvas(figsize=(_WIDTH, sum(heights) + 0.9), layout="constrained")
-    FigureCanvasAgg(canvas)
+    canvas = new_canvas(figsize=(_WIDTH, sum(heights) + 0.9), layout="constrained")
     axes: list[Axes] = list(
         canvas.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     )
@@ -53,9 +66,7 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
     axes[-1].set_xlabel("seconds since the start of the run")
     axes[-1].set_xlim(figure.seconds(figure.start), figure.seconds(figure.end))
     canvas.suptitle(safe(f"{figure.run.name} {figure.run.uuid[:8]}"), fontsize=11, parse_math=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a box for each letter that the font lacks has to do
-        canvas.savefig(path, format="png", dpi=110)
+    return canvas
 
 
 def _stages(axes: Axes, figure: Figure) -> None:
