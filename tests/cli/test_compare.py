@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MACHINE = {"host": "a", "cpu": {"model": "fast", "count": 8}}
 TIMES = (1.00, 1.02, 0.99, 1.01, 0.98)
-HOSTILE = "<script>alert(1)</script>|`x`\x1b[31m @someone"
+HOSTILE = "<script>alert(1)</script>|`x\x1b[31m @someone"
 
 
 def runs(

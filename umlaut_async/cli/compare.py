@@ -8,6 +8,7 @@ import click
 
 from umlaut_async.cli.database import as_json, reading
 from umlaut_async.cli.parameters import DB, RUNS
+from umlaut_async.cli.progress import waiting
 from umlaut_async.errors import ArgumentError, UmlautError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def compare(
     if as_data and markdown:
         raise click.UsageError("--json and --markdown exclude each other")
     try:
-        with reading(db) as session:
+        with reading(db) as session, waiting("comparing"):
             found = compare_runs(session, base, new, margin=margin, metrics=metrics)
     except UmlautError as error:
         raise CannotTellError(str(error)) from error
