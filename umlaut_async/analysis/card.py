@@ -135,7 +135,7 @@ def _cell(value: Any, kind: Kind) -> str:
         return MISSING
     match kind:
         case "time":
-            return moment(value)
+            return f"{moment(value)}.{value // 1_000_000 % 1000:03}"
         case "duration":
             return duration(value / 1e9)
         case "number":
@@ -155,11 +155,12 @@ def _div(*parts: str) -> str:
 
 
 def _html_table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: set[int]) -> str:
-    head = "".join(f"<th style='text-align:left'>{_text(column)}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(_html_cells(row, right))}</tr>" for row in rows)
+    head = "".join(_html_cells("th", columns, right))
+    body = "".join("<tr>" + "".join(_html_cells("td", row, right)) + "</tr>" for row in rows)
     return f"<table style='{_STYLE}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _html_cells(row: Iterable[str], right: set[int]) -> Iterable[str]:
+def _html_cells(element: str, row: Iterable[str], right: set[int]) -> Iterable[str]:
     for index, cell in enumerate(row):
-        yield f"<td style='text-align:{'right' if index in right else 'left'}'>{_text(cell)}</td>"
+        style = f"padding:2px 10px 2px 0;text-align:{'right' if index in right else 'left'}"
+        yield f"<{element} style='{style}'>{_text(cell)}</{element}>"
