@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now
@@ -59,6 +60,7 @@ class Intake:
         self.link = link
         self.process_id = rows.process_id
         self.pid = pid
+        self._shares_interpreter = pid == os.getpid()
         self.ending: Ending | None = None
         """How the process ends, once that is known."""
         self._sampler = sampler
@@ -183,7 +185,7 @@ class Intake:
         for series in list(self.link.series.values()):
             self._writer.add_series(self.process_id, series)
             if series.missed:
-                self._events.append(_missed(series))
+                self._events.append(_missed(series, self._shares_interpreter))
         self.add_events()
         self._rows.forget_threads()
         self._shown -= self._ended
@@ -219,11 +221,14 @@ class Intake:
                 _logger.exception("an event could not be stored, which is a defect of umlaut_async: %r", event)
 
 
-def _missed(series: Series) -> EventRecord:
+def _missed(series: Series, shares_interpreter: bool) -> EventRecord:
     """Return the event of the ticks that a series missed since the last one."""
     missed, series.missed = series.missed, 0
-    cheap = series.probe.place is Place.CALLER
-    why = "the collector got no turn in time" if cheap else "a reading took longer than the interval"
+    why = "a reading took longer than the interval"
+    if series.probe.place is Place.CALLER:
+        why = "the collector got no turn in time"
+        if shares_interpreter:
+            why += ', since code held the interpreter; Benchmark(..., collector="process") samples from outside'
     # Without the number, so that all that are said of a series are one message.
     message = f"samples are missing of {series.measure_type!r} at {series.interval / 1e9:g} s: {why}"
     data = {"series": series.number, "type": series.measure_type, "missed": missed}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from umlaut_async.clock import Clock, SystemClock, since_epoch
 from umlaut_async.collector.faults import Faults
 from umlaut_async.collector.reading import Reader
-from umlaut_async.probes import Place, UnavailableError, UnreadableError
+from umlaut_async.probes import Place, ProcessGoneError, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -160,6 +160,8 @@ class Sampler:
         asked = self._clock.now()
         try:
             taken = _Taken(*await self._readers[probe.key].read(loop), asked)
+        except ProcessGoneError:
+            return None
         except (UnavailableError, UnreadableError) as error:
             # Where a question that is not answered counts as well, a loop that has ended owes no answer.
             if probe.overdue is None or loop is None:

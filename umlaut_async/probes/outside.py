@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.probes.probe import Probe
+from umlaut_async.probes.probe import Probe, ProcessGoneError
 from umlaut_async.probes.process import IOCounters, io_of, mib_per_second, percent, resident_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def from_outside(description: Sequence[Any], pid: int) -> Probe:
         LookupError: There is no such probe.
     """
     name, *arguments = description
-    return _PROBES[name](pid, *arguments)
+    probe = _PROBES[name](pid, *arguments)
+    return probe if name in _OF_THE_MACHINE else probe._replace(read=_while_it_lives(probe.read))
 
 
 def _cpu(pid: int) -> Probe:
@@ -80,6 +82,24 @@ _PROBES: dict[Hashable, Callable[..., Probe]] = {
     "rapl": _rapl,
     "nvml": _nvml,
 }
+
+
+_OF_THE_MACHINE = ("rapl", "nvml")
+
+
+def _while_it_lives(read: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a read function that says so when its process has ended."""
+
+    def reading() -> Any:
+        try:
+            return read()
+        except OSError as error:
+            # A clock of a process that has ended is an invalid one.
+            if error.errno in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
+                raise ProcessGoneError(str(error)) from None
+            raise
+
+    return reading
 
 
 def _kept(make: Callable[[], Callable[[], Any]]) -> Callable[[], Any]:

@@ -19,6 +19,10 @@ class UnreadableError(Exception):
     """A reading could not be taken this time; the message says why."""
 
 
+class ProcessGoneError(UnreadableError):
+    """The process that was to be read has ended, which is nothing to be told."""
+
+
 class UnavailableError(Exception):
     """A probe can never be read here as things are.
 
