@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from umlaut_async.analysis.budget import budget
@@ -75,7 +75,24 @@ def looked_at(timeline: Timeline) -> tuple[dict[int, dict[str, float]], float]:
     return found, untracked
 
 
+# A consumer that calls something while its generator does: there is more than one task, or a clock is wrong.
+BOTH_AT_ONCE = [Call(1, None, 0, 0, 30, 60), Call(2, None, 0, 0, 0, 60, 0), Call(3, 2, 0, 0, 30, 60)]
+# A generator that goes on when the one that consumes it has ended.
+OUTLASTING = [Call(1, None, 0, 0, 0, 1, 1), Call(2, 1, 0, 0, 0, 60, 0), Call(3, 2, 0, 0, 2, 60)]
+# What begins at once and stands in no order.
+AT_ONCE = [Call(2, 1, 0, 0, 9, 60, 0), Call(1, None, 0, 0, 9, 60, 0), Call(4, 2, 0, 0, 9, 60), Call(3, 1, 0, 0, 9, 60)]
+# A consumer that calls something before what its generator has called has ended.
+TOO_EARLY = [Call(1, None, 0, 0, 0, 60), Call(2, 1, 1, 0, 0, 60, 20), Call(3, 2, 2, 0, 9, 30), Call(4, 1, 3, 0, 20, 40)]
+# A generator whose calls took longer than it was in its producer.
+TOO_LONG = [Call(1, None, 0, 0, 0, 60), Call(2, 1, 1, 0, 0, 60, 5), Call(3, 2, 2, 0, 10, 30)]
+
+
 @settings(max_examples=300, deadline=None)
+@example(BOTH_AT_ONCE)
+@example(OUTLASTING)
+@example(TOO_EARLY)
+@example(TOO_LONG)
+@example(AT_ONCE)
 @given(trees())
 def test_the_budget_adds_up_and_is_what_a_look_at_each_moment_finds(calls: list[Call]) -> None:
     timeline = Timeline(calls, WALL, STAGES)
@@ -92,6 +109,11 @@ def test_the_budget_adds_up_and_is_what_a_look_at_each_moment_finds(calls: list[
 
 
 @settings(max_examples=300, deadline=None)
+@example(BOTH_AT_ONCE)
+@example(OUTLASTING)
+@example(TOO_EARLY)
+@example(TOO_LONG)
+@example(AT_ONCE)
 @given(trees())
 def test_the_critical_path_adds_up(calls: list[Call]) -> None:
     timeline = Timeline(calls, WALL, STAGES)
@@ -107,6 +129,10 @@ def test_the_critical_path_adds_up(calls: list[Call]) -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(OUTLASTING)
+@example(TOO_EARLY)
+@example(TOO_LONG)
+@example(AT_ONCE)
 @given(trees())
 def test_a_generator_is_in_its_producer_for_as_long_as_was_measured(calls: list[Call]) -> None:
     timeline = Timeline(calls, WALL, STAGES)
