@@ -131,7 +131,7 @@ def test_accuracies_and_losses() -> None:
     assert outcome("accuracy:0.01", bad, good) == "passed"
     loss = Quantity("", "loss", "validation loss")
     finite = group(0.1, 0.11, 0.12, 0.1, 0.11, quantity=loss)
-    assert outcome("loss:5%", finite, group(0.1, 0.11, 0.12, 0.1, float("nan"), quantity=loss)) == "cannot tell"
+    assert outcome("loss:5%", finite, group(0.1, 0.11, 0.12, 0.1, float("nan"), quantity=loss)) == "nothing to compare"
 
 
 def test_what_only_some_runs_have_cannot_be_told() -> None:
@@ -150,6 +150,8 @@ def test_times_to_accuracy_that_were_not_reached() -> None:
     never = times_to_accuracy(-60, -60, -60, -60, -60)
     assert outcome("timed tta:5%", never, never) == "cannot tell"
     assert outcome("timed tta:5%", never, base) == "passed"
+    seldom = times_to_accuracy(30, 31, -60, -60, -60)
+    assert outcome("timed tta:5%", seldom, seldom) == "cannot tell"
 
 
 def test_a_rule_on_errors_holds_where_there_are_none() -> None:

@@ -24,7 +24,8 @@ BLIND = 4
 """Runs that are likely to miss a change of so many times the limit show nothing by not showing one."""
 
 Outcome: TypeAlias = Literal["failed", "passed", "cannot tell", "nothing to compare"]
-"""There is nothing to compare where a side lacks the metric: more runs would not help, so nothing lets that pass."""
+"""There is nothing to compare where a side lacks the metric or is not finite: more runs would not help, so nothing lets
+that pass."""
 
 
 class Exit(IntEnum):
@@ -160,8 +161,9 @@ def _check(rule: Rule, row: Row, min_runs: int, strict: bool) -> tuple[Outcome, 
         return "nothing to compare", row.reason
     if row.verdict is Verdict.SINGLE_RUN:
         return "cannot tell", "a single run on a side has no verdict"
-    if row.reason or (row.base.center is None and row.new.center is None):
-        return "cannot tell", row.reason or "neither side has a mean"
+    if row.reason:
+        never_reached = row.base.reached < len(row.base.values)
+        return ("cannot tell" if never_reached else "nothing to compare"), row.reason
     if row.significant and row.change and _worse(row, row.change) > 0:
         bound = row.change if row.low is None or row.high is None or not strict else _nearest(row)
         if _worse(row, bound) >= limit:
@@ -175,7 +177,8 @@ def _check(rule: Rule, row: Row, min_runs: int, strict: bool) -> tuple[Outcome, 
         if name == "new" and unreached and side.reached / len(side.values) < row.base.reached / len(row.base.values):
             return "cannot tell", f"{unreached} of {side.runs} new runs never reached it"
     if row.noise is None:
-        return "passed", ""
+        unknown = row.base.center is None and row.new.center is None
+        return ("cannot tell", "on both sides fewer than half of the runs reached it") if unknown else ("passed", "")
     seen = statistics.detectable(row.noise, len(row.base.values), len(row.new.values))
     seen = math.expm1(seen) if row.relative and seen < 100 else seen
     furthest = max(_worse(row, bound) for bound in (row.low, row.high) if bound is not None)

@@ -70,7 +70,7 @@ def _parsed_share(context: click.Context, parameter: click.Parameter, text: str)
     show_default=True,
     help="The runs a side that --fail-on needs to pass.",
 )
-@click.option("--allow-inconclusive", is_flag=True, help="Pass rules where the runs are too few or too noisy.")
+@click.option("--allow-inconclusive", is_flag=True, help="Pass rules where the runs are too few, too noisy or failed.")
 @click.option("--allow-different-host", is_flag=True, help="Let --fail-on judge runs of different machines.")
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, as for the summary of a CI job.")
