@@ -135,6 +135,9 @@ def test_hostile_texts_are_only_texts(
     assert umlaut("report", database, *selectors, "-o", page_file).exit_code == 0
     opened = opened_quietly(browser, page_file, 1280, "light")
     assert opened.evaluate("typeof pwned") == "undefined"
+    widest = "Math.max(...[...document.querySelectorAll('td, th')].map(each => each.getBoundingClientRect().width))"
+    assert opened.evaluate(widest) < 1000
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1280
     assert set(opened.evaluate("[...new Set([...document.all].map(each => each.localName))]")) <= ELEMENTS
     names = "[...new Set([...document.all].flatMap(each => [...each.attributes].map(attribute => attribute.name)))]"
     assert set(opened.evaluate(names)) <= ATTRIBUTES

@@ -89,7 +89,7 @@ def slowest_calls(view: Bottleneck) -> Markup:
         (
             call.stage,
             duration(call.duration / 1e9),
-            duration(call.started / 1e9),
+            "0 s" if call.started == 0 else duration(call.started / 1e9),
             MISSING if call.inside is None else call.inside,
             call.status,
         )

@@ -68,7 +68,8 @@ color:var(--muted);white-space:nowrap}
 .axis .begin{transform:none}
 .axis .end{transform:translateX(-100%)}
 .legend{list-style:none;margin:.3rem 0 0;padding:0;font-size:.8125rem;color:var(--muted)}
-.key{width:1.9rem;height:.6rem;margin-right:.4rem}
+.legend li{display:flex;align-items:center;min-width:0}
+.key{flex:none;width:1.9rem;height:.6rem;margin-right:.4rem}
 details{margin:.25rem 0}
 summary{cursor:pointer;color:var(--muted);font-size:.875rem;padding:.2rem 0}
 .table{overflow-x:auto;margin:.5rem 0 1rem}
@@ -76,10 +77,11 @@ table{border-collapse:collapse;font-size:.875rem;line-height:1.35;min-width:20re
 caption{text-align:left;padding:.2rem 0}
 th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:normal}
-td:not(.number){overflow-wrap:anywhere;min-width:8rem}
-thead th{font-weight:600;color:var(--muted);white-space:nowrap}
-tbody th{font-weight:600;overflow-wrap:anywhere;min-width:9rem}
-.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td:not(.number),tbody th{overflow-wrap:break-word;min-width:8rem;max-width:24rem}
+thead th,.number{white-space:nowrap;max-width:24rem;overflow:hidden;text-overflow:ellipsis}
+thead th{font-weight:600;color:var(--muted)}
+tbody th{font-weight:600}
+.number{text-align:right;font-variant-numeric:tabular-nums}
 .facts{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;margin:.75rem 0;font-size:.9375rem}
 .facts dt,.facts dd{margin:0}
 .matrix td{padding:1px;min-width:2.2rem}

@@ -65,7 +65,9 @@ def _course(tracked: Tracked, values: list[float]) -> Markup | None:
     low, high = value_range(min(heights), max(heights))
     ticks = index_ticks(len(values))
     left_out = len(values) - len(finite)
-    said = tracked_text(tracked) if not left_out else f"{left_out:,} of {len(values):,} values are not finite"
+    said = tracked_text(tracked)
+    if left_out:
+        said = f"{said}; {left_out:,} of {len(values):,} values are not finite and not drawn"
 
     def at(place: int) -> float:
         return place / (len(values) - 1)
