@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from umlaut_async.analysis import statistics
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.analysis.comparison import Row
 
-__all__ = ["MIN_RUNS", "Exit", "Finding", "Outcome", "Rule", "check", "parse_rule"]
+__all__ = ["MIN_RUNS", "Finding", "Outcome", "Rule", "check", "parse_rule"]
 
 MIN_RUNS = 5
 """With fewer runs a side even Welch's test sees only large changes, so that passing would mean little."""
@@ -26,15 +25,6 @@ BLIND = 4
 Outcome: TypeAlias = Literal["failed", "passed", "cannot tell", "nothing to compare"]
 """There is nothing to compare where a side lacks the metric or is not finite: more runs would not help, so nothing lets
 that pass."""
-
-
-class Exit(IntEnum):
-    """How a command that compares exits."""
-
-    OK = 0
-    REGRESSION = 1
-    USAGE = 2
-    CANNOT_TELL = 3
 
 
 class Amount(NamedTuple):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from umlaut_async.analysis.comparison import Row, Side
     from umlaut_async.analysis.gate import Finding, Rule
 
-# As `analysis.gate.Exit` has them, which would cost the import of the analysis when the command line starts.
 REGRESSION = 1
 CANNOT_TELL = 3
 
