@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
-from umlaut_async.collector.address import collector_for, inherited
+from umlaut_async.collector.address import collector_for
 from umlaut_async.collector.recorder import Inherited, Recorder
 from umlaut_async.collector.settings import RunSettings
 from umlaut_async.endings import LastActions
@@ -209,15 +209,16 @@ class Benchmark:
             number,
             data,
         )
-        recorder = self.require_recording()
-        if recorder is not None:
+        if (recorder := self.require_recording()) is not None:
             recorder.link.append(record)
+        else:
+            self.miss()
 
     def require_recording(self) -> Recorder | None:
         """Begin the run if need be, and raise if nothing can be recorded.
 
         Returns:
-            What records the run; None where the collector of another process has gone.
+            What records the run; None where its collector has gone.
 
         Raises:
             ReadOnlyError: It is of mode 'r'.
@@ -226,9 +227,14 @@ class Benchmark:
         if self.mode == "r":
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         recorder = None if self._closed else self.recorder()
-        if self._closed or (recorder is None and self._joins is None):
+        if self._closed or (recorder is None and self._recorders[self.uuid].ending):
             raise ClosedError(_CLOSED)
         return recorder
+
+    def miss(self) -> None:
+        """Count a call or a value that cannot be recorded, since the collector has gone."""
+        if (recorder := self._recorders.get(self.uuid)) is not None and not recorder.ending:
+            recorder.unmeasured.add()
 
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""
@@ -241,7 +247,8 @@ class Benchmark:
         return None
 
     def _warn(self) -> None:
-        if self._warned:
+        recorder = self._recorders.get(self.uuid)
+        if self._warned or (recorder is not None and recorder.link.explained):
             return
         self._warned = True
         why = "it was closed" if self._closed else "its collector has ended"
@@ -254,14 +261,8 @@ class Benchmark:
         return not self._closed and (recorder is None or recorder.link.recording)
 
     def _begin(self, *, implied: bool) -> Recorder:
-        settings = self._settings._replace(
-            replacing=self._settings.replacing and all(recorder.failed for recorder in self._recorders.values()),
-            uuid=self.uuid,
-            implied=implied,
-            beside=tuple(address for address in inherited() if address.pid != os.getpid()),
-            joins=self._joins,
-            pid=os.getpid(),
-        )
+        replacing = all(recorder.failed for recorder in self._recorders.values())
+        settings = self._settings.begun(self.uuid, self._joins, implied=implied, replacing=replacing)
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
             self.uuid, Recorder(settings, self.before_end, self._inherited)
         )

@@ -102,6 +102,8 @@ class EventRecord(NamedTuple):
 
 LOST = "lost"
 """The status of what was running when its process ended without a word."""
+UNKNOWN = "ended without closing, cause unknown"
+"""How a process ended of which nobody can tell more."""
 
 
 class Ending(NamedTuple):

@@ -72,6 +72,7 @@ class Stage:
         """Make the plan of the present run, if there is one that takes calls."""
         recorder = self._benchmark.recorder()
         if recorder is None:
+            self._benchmark.miss()
             return None
         try:
             self._plan = self._new_plan(recorder.link)

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from umlaut_async.collector.death import UNKNOWN, Watch, described
+from umlaut_async.collector.death import Watch, described
+from umlaut_async.records import UNKNOWN
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a process ended that is no child")
 ENDINGS = [

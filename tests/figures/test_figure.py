@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,7 +158,9 @@ def test_metrics_are_chosen_and_ordered(store: Store, database: Path) -> None:
 
 def test_the_axis_reaches_over_all_that_is_known_of_a_running_run(store: Store, database: Path) -> None:
     open_call = span("train", started=BEGAN + SECOND, duration=None, status="running")
-    store(run(ended=None, status="running"), process(), open_call, *series([1.0] * 500))
+    living = process()
+    living.host, living.pid = socket.gethostname(), os.getpid()
+    store(run(ended=None, status="running"), living, open_call, *series([1.0] * 500))
     figure = figure_of(database)
     assert (figure.start, figure.end) == (BEGAN, time_of(499))
     (row,) = figure.rows

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _NUMBERS = frozenset({"count"})
 
 _OF_THE_USER = {"provenance": "measured", "sources": ["user"]}
+_LOST = "lost"
+"""The kind of the event that says how a run ended which nobody ended."""
+
 _OF_MISSING = frozenset({"description", "type", "reason", "cure"})
 
 
@@ -88,15 +91,18 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
 
     run = select_one(session, selector or "last")
     yield from _heading(run)
+    events = queries.events(session, run.uuid)
+    for event in events:
+        if event.kind == _LOST:
+            yield f"Lost: {safe(event.message, longest=1000)}."
     view = bottleneck(session, run)
     if view.table.stages:
         yield from view_parts(view, origins.memory_shares(session, run.uuid))
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
-    events = queries.events(session, run.uuid)
     if missing := [event for event in events if _is_missing(event)]:
         yield from ("", _missing_table(missing))
-    if others := [event for event in events if not _is_missing(event)]:
+    if others := [event for event in events if event.kind != _LOST and not _is_missing(event)]:
         yield from ("", _event_table(others))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from typing import NamedTuple
 
 
@@ -60,3 +62,21 @@ class Ledger:
         """
         recorded, stored, dropped, in_flight = self._account
         return Accounting(recorded + waiting, stored, dropped, in_flight + waiting)
+
+
+class Tally:
+    """Counts, in any thread and without a lock."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+        self._looks = itertools.count()
+        self._looking = threading.Lock()
+
+    def add(self) -> None:
+        """Count one."""
+        next(self._count)
+
+    def value(self) -> int:
+        """Return how many were counted."""
+        with self._looking:  # A look counts as well.
+            return next(self._count) - next(self._looks)

@@ -12,7 +12,7 @@ from umlaut_async.errors import StoreError
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.account import Ledger, Tally
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
@@ -39,8 +39,7 @@ def forward(
     ledger: Ledger,
     opened: threading.Event,
     settled: threading.Event,
-    *,
-    joins: bool = False,
+    unmeasured: Tally,
 ) -> bool:
     """Forward to the collector in this thread, until the run has ended or the collector has gone.
 
@@ -52,28 +51,35 @@ def forward(
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
-        joins: Whether the run is that of another process.
+        unmeasured: Counts what comes after the collector has gone.
 
     Returns:
         Whether there ever was a collector.
     """
     # Here, so that the first call does not wait for the import of msgspec.
+    from umlaut_async.collector import aftermath
     from umlaut_async.collector.forwarder import Forwarder
     from umlaut_async.collector.wire import Hello
 
     settled.set()
-    hello = Hello(os.getpid(), None if joins else settings, settings.location.url, settings.uuid, parent)
+    begun = settings if settings.joins is None else None
+    hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
     forwarder = Forwarder(hello, channel, link, ledger, opened)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         if not runner.run(forwarder.run()):
             return False
-    reason = StoreError("the run has ended")
-    if forwarder.left_alone:
-        reason = StoreError("the collector of the run has ended before it")
-        link.recording = False
-        lost = ledger.account(link.in_flight()).in_flight
-        _logger.error("the collector has ended before the run: %d records are lost, and nothing more is recorded", lost)
+        reason = StoreError("the run has ended")
+        if forwarder.left_alone:
+            reason = StoreError("the collector of the run has ended before it")
+            link.recording, link.explained = False, True
+            lost = ledger.account(link.in_flight()).in_flight
+            _logger.error(
+                "the collector has ended before the run: up to %d records are lost, and nothing more is recorded", lost
+            )
+            forwarder.answer_left(reason)
+            if settings.joins is None and link.stores:
+                runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason))
     link.close(reason)
     forwarder.answer_left(reason)
-    ledger.drop("collector ended", ledger.account().in_flight)
+    ledger.drop(aftermath.REASON, ledger.account().in_flight)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
@@ -12,15 +13,18 @@ from umlaut_async.collector.membership import add_process
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
-from umlaut_async.store.engine import journal_mode, open_store, run_transaction
+from umlaut_async.store.deaths import write_lost
+from umlaut_async.store.engine import journal_mode, open_store, run_transaction, transaction
 from umlaut_async.store.location import replace
 from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Run
 
+_logger = logging.getLogger("umlaut_async")
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.store.location import Location
@@ -70,6 +74,7 @@ async def open_writer(
             journal = await journal_mode(engine)
             run = {**run, "collector": {**run["collector"], "journal": journal}}
             began, process_id = await run_transaction(engine, begin, durable=True)
+            await _bury(engine)
         except BaseException:
             await engine.dispose()
             raise
@@ -92,6 +97,15 @@ async def _turn(location: Location, replacing: bool) -> AsyncIterator[None]:
         if lock.held:
             lock.remove()
         lock.close()
+
+
+async def _bury(engine: AsyncEngine) -> None:
+    """Write what other runs left unended whose processes have died; a run begins whether this can be done or not."""
+    try:
+        async with transaction(engine) as session:
+            await session.run_sync(write_lost)
+    except Exception:
+        _logger.warning("how other runs ended could not be written", exc_info=True)
 
 
 async def _began(session: AsyncSession, run: dict[str, Any]) -> bool:

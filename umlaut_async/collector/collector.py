@@ -14,8 +14,9 @@ from umlaut_async.collector.description import describe
 from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
+from umlaut_async.collector.vitals import Vitals, wait
 from umlaut_async.errors import StoreError
-from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest, is_counted
+from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,6 +83,7 @@ class Collector:
         self._tried = asyncio.Event()
         """Set when the database is open, or could not be opened."""
         self._ledgers = [ledger]
+        self._vitals = Vitals()
         self._door = None if settings.address is None else Door(settings.address, self)
         self.after_round: Callable[[], Awaitable[None]] | None = None
         """Called when requests have been answered."""
@@ -167,16 +169,19 @@ class Collector:
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
-        try:
-            async with asyncio.timeout(self._settings.flush_interval):
-                await self._attention.wait()
-        except TimeoutError:
-            pass
+        await wait(self._attention, self._settings.flush_interval, self._beat)
         self._attention.clear()
+
+    async def _beat(self) -> None:
+        """Let the database tell that the run goes on."""
+        self._vitals.look(intake.pid for intake in self._intakes)
+        if self._writer is not None:
+            await self._writer.beat(since_epoch(now()))
 
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
         self._link.rearm()
+        self._vitals.look(intake.pid for intake in self._intakes)
         await self._take()
         ending = self._intakes[0].ending if self._intakes else _ending_of(self._requests)
         if ending is not None:
@@ -188,7 +193,7 @@ class Collector:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:
-                await intake.abandon(self._requests, lost=ends.status == LOST)
+                await intake.abandon(self._requests, ends, self._vitals)
         error = self._failure or await self._store(bool(self._requests), ending)
         if self._requests:
             error = error or self._refusal()
@@ -224,7 +229,8 @@ class Collector:
             self._complained = False
             await self._see_off(self._writer)
             if ending is not None:
-                await self._writer.finish(since_epoch(now()), ending, self._described())
+                deaths = [intake.death for intake in self._intakes if intake.death is not None]
+                await self._writer.finish(since_epoch(now()), ending, self._described(), deaths)
         except Exception as error:
             failure = _as_store_error(error)
             if ending is not None:
@@ -261,7 +267,7 @@ class Collector:
         """Let go of the processes that have ended before the run."""
         for intake in self._intakes[1:]:
             if intake.ending is not None:
-                await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how)
+                await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how, intake.death)
                 self._intakes.remove(intake)
                 await intake.close()
 

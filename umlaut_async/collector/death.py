@@ -9,6 +9,8 @@ import signal
 import struct
 from pathlib import Path
 
+from umlaut_async.records import UNKNOWN
+
 _PATIENCE = 2.0
 """How many seconds after the end of its connection a process is waited for."""
 _GET_INFO = 0xC040FF0B
@@ -17,7 +19,6 @@ _INFO = struct.Struct("=QQ11Ii")
 _EXIT = 1 << 3
 """In its mask: the status of a process that its parent has waited for, since Linux 6.15."""
 _STATUS_FIELD = 52
-UNKNOWN = "ended without closing, cause unknown"
 
 
 class Watch:

@@ -153,6 +153,7 @@ def _limits(proc: str, sys_cgroup: str) -> JSON:
     events = {name: number for name, number in cgroup.events(proc, sys_cgroup)._asdict().items() if number is not None}
     return {
         "cgroup": found.version,
+        "group": cgroup.memory_group(proc),
         "memory_bytes": found.memory,
         "cpu_quota": found.cpu,
         "cpuset": found.cpus,

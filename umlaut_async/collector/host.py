@@ -12,9 +12,9 @@ from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.collector import Collector
 from umlaut_async.collector.connection import Connection
-from umlaut_async.collector.death import UNKNOWN, Watch
+from umlaut_async.collector.death import Watch
 from umlaut_async.collector.reception import Reception
-from umlaut_async.records import LOST, Ending, FlushRequest
+from umlaut_async.records import LOST, UNKNOWN, Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

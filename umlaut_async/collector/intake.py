@@ -5,19 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from socket import gethostname
 from typing import TYPE_CHECKING
 
-from umlaut_async.clock import now
+from umlaut_async.clock import now, since_epoch
 from umlaut_async.probes import FIRST_DEADLINE, Place
-from umlaut_async.records import CallRecord, EventRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
+from umlaut_async.records import (
+    LOST,
+    CallRecord,
+    EventRecord,
+    FlushRequest,
+    Record,
+    StageRecord,
+    ValueRecord,
+    is_counted,
+)
+from umlaut_async.store.deaths import Death, OpenCall, Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from umlaut_async.calls import Call
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.rows import Row, Rows
     from umlaut_async.collector.sampler import Sampler
     from umlaut_async.collector.series import Series
+    from umlaut_async.collector.vitals import Seen, Vitals
     from umlaut_async.collector.writer import Writer
     from umlaut_async.records import Ending
 
@@ -63,6 +77,8 @@ class Intake:
         self._shares_interpreter = pid == os.getpid()
         self.ending: Ending | None = None
         """How the process ends, once that is known."""
+        self.death: Death | None = None
+        """What is known of it, where it ended without a word."""
         self._sampler = sampler
         self._rows = rows
         self._writer = writer
@@ -90,20 +106,31 @@ class Intake:
         self._open_calls = self.link.open_calls.copy()
         await self._take_records(requests)
 
-    async def abandon(self, requests: list[FlushRequest], *, lost: bool) -> None:
+    async def abandon(self, requests: list[FlushRequest], ending: Ending, vitals: Vitals) -> None:
         """End the calls that have not ended, and take their records.
 
         Args:
             requests: Gets the requests that have come meanwhile.
-            lost: Whether the process has ended without a word, so that nothing more is known of its calls.
+            ending: How the process has ended: where that was without a word, nothing more is known of its calls.
+            vitals: What was seen of the process.
         """
-        for call in self.link.open_calls.copy().values():
-            if lost:
-                self._ledger.take(1)
-                self._writer.add((self._rows.lost(call),))
-            else:
+        calls = self.link.open_calls.copy().values()
+        if ending.status != LOST:
+            for call in calls:
                 call.abandon()
+        elif self.death is None:
+            self._lose(calls, ending.how, vitals.seen(self.pid))
         await self._take_records(requests)
+
+    def _lose(self, calls: Collection[Call], how: str, seen: Seen) -> None:
+        """Take note that the process has ended without a word, in the midst of calls."""
+        spans = [self._rows.lost(call) for call in calls]
+        self._ledger.take(len(spans))
+        for span in spans:
+            self._writer.add((span,))
+        open_calls = tuple(OpenCall(span[4], span[7]) for span in spans)
+        identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(now())
+        self.death = Death(*identity, open_calls, Witness(how, *seen))
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:
         waiting = len(self.link.records)

@@ -17,7 +17,7 @@ from umlaut_async.errors import StoreError
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.account import Ledger, Tally
     from umlaut_async.collector.address import Address
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
@@ -36,6 +36,7 @@ def start(
     ledger: Ledger,
     opened: threading.Event,
     settled: threading.Event,
+    unmeasured: Tally,
 ) -> Channel:
     """Send what is recorded to the collector of a run that another process has begun.
 
@@ -46,6 +47,7 @@ def start(
         ledger: Where records are counted.
         opened: Set when the collector has answered, or will not.
         settled: Set when everything is imported.
+        unmeasured: Counts what comes after the collector has gone.
 
     Returns:
         The connection, which belongs to this process alone.
@@ -58,12 +60,13 @@ def start(
     def work() -> None:
         try:
             if _connect(channel, address) and forward(
-                settings, parent, channel, link, ledger, opened, settled, joins=True
+                settings, parent, channel, link, ledger, opened, settled, unmeasured
             ):
                 return
             reason = StoreError(f"the collector of run {address.run} cannot be reached")
             _logger.warning("what runs in this process is not measured: %s", reason)
             channel.close()
+            link.explained = True
             link.close(reason)
             ledger.take(lost := link.in_flight())
             ledger.drop("no collector", lost)

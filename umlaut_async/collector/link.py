@@ -44,6 +44,7 @@ class Link:
         idle: Series that a call entered while no task sampled them.
         waiting: Series of which a call wants a reading at its edge.
         requested: Whether a request has come that the collector has not looked at.
+        explained: Whether the log says why nothing is recorded any more.
         stores: Whether the database of the run could be opened.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
@@ -64,6 +65,7 @@ class Link:
         self.waiting: deque[Series] = deque()
         self.requested = False
         self.stores = False
+        self.explained = False
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
         self.announce: Callable[[Series], None] | None = None

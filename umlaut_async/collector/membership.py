@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from umlaut_async.store.deaths import write_event
 from umlaut_async.store.models import Process, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from umlaut_async.records import Ending
+    from umlaut_async.store.deaths import Death
 
 _SUMS = ("recorded", "stored")
 
@@ -26,7 +28,20 @@ async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, A
     return member.id
 
 
-async def end_processes(session: AsyncSession, processes: Collection[int], ended: int, how: str) -> None:
+def heartbeat(processes: Collection[int], seen: int) -> str:
+    """Return the statement that processes are alive.
+
+    Args:
+        processes: Their keys.
+        seen: The time, in nanoseconds since the epoch.
+    """
+    living = ", ".join(map(str, processes)) or "NULL"
+    return f"UPDATE process SET last_seen = {seen:d} WHERE id IN ({living})"
+
+
+async def end_processes(
+    session: AsyncSession, processes: Collection[int], ended: int, how: str, deaths: Iterable[Death] = ()
+) -> None:
     """Write the end of processes.
 
     Args:
@@ -34,7 +49,10 @@ async def end_processes(session: AsyncSession, processes: Collection[int], ended
         processes: Their keys.
         ended: The time, in nanoseconds since the epoch.
         how: What ended them.
+        deaths: What is known of those that ended without a word.
     """
+    for death in deaths:
+        await session.run_sync(write_event, death)
     rows = update(Process).where(Process.id.in_(processes))
     await session.execute(rows.values(ended=ended, last_seen=ended, ending=how))
 

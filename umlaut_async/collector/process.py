@@ -18,7 +18,7 @@ from umlaut_async.collector.threads import start_daemon
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.account import Ledger, Tally
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 
@@ -41,7 +41,12 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def start(
-    settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event
+    settings: RunSettings,
+    link: Link,
+    ledger: Ledger,
+    opened: threading.Event,
+    settled: threading.Event,
+    unmeasured: Tally,
 ) -> Channel:
     """Collect a run in a process of its own, or in a thread of this one where none can be started.
 
@@ -51,6 +56,7 @@ def start(
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
+        unmeasured: Counts what comes after the collector has died.
 
     Returns:
         The connection, which belongs to this process alone.
@@ -64,7 +70,7 @@ def start(
         time.sleep(_GRACE)
         why = _launch(theirs)
         if why is None:
-            if forward(settings, None, channel, link, ledger, opened, settled):
+            if forward(settings, None, channel, link, ledger, opened, settled, unmeasured):
                 return
             why = "it ended before it had begun"
         _logger.warning("the collector could not be started as a process of its own (%s); it runs in a thread", why)

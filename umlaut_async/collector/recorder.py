@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.collector import joining, process, thread
-from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.account import Ledger, Tally
 from umlaut_async.collector.address import Address, new_address, publish, withdraw
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
@@ -114,6 +114,8 @@ class Recorder:
         """Set when the collector has imported all that it needs."""
         self._settings = settings
         self._ledger = Ledger()
+        self.unmeasured = Tally()
+        """Counts calls and values that came when nothing was recorded any more."""
         self._before_end = before_end
         self._ended = _Outcome()
         self._starts = itertools.count()
@@ -131,6 +133,7 @@ class Recorder:
         except RuntimeError as error:
             # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
             _live.discard(self)
+            self._withdraw()
             failure = StoreError(f"no thread for the collector could be started: {error}")
             _logger.error("nothing will be recorded: %s", failure)
             self.link.close(failure)
@@ -140,7 +143,7 @@ class Recorder:
     def _start(self) -> None:
         settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
         if settings.joins is not None:
-            self._channel = joining.start(settings, self._parent, *others)
+            self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
             _end_with_multiprocessing()
             return
         self.address = new_address(settings.uuid, settings.location.url)
@@ -148,7 +151,7 @@ class Recorder:
         if self.address is not None:
             publish(self.address)
         if settings.collector == "process":
-            self._channel = process.start(settings, *others)
+            self._channel = process.start(settings, *others, self.unmeasured)
         else:
             thread.start(settings, *others)
 
@@ -156,6 +159,11 @@ class Recorder:
     def failed(self) -> bool:
         """Whether the database could not be opened."""
         return self.opened.is_set() and not self.link.stores
+
+    @property
+    def ending(self) -> bool:
+        """Whether somebody has ended the run."""
+        return self._ended.began
 
     def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
@@ -185,9 +193,12 @@ class Recorder:
     def _answer_end(self, error: StoreError | None) -> None:
         # Not before: who waits may be interrupted, and then the end of the interpreter waits instead.
         _live.discard(self)
+        self._withdraw()
+        self._ended.answer(error)
+
+    def _withdraw(self) -> None:
         if self.address is not None and self._settings.joins is None:
             withdraw(self.address)
-        self._ended.answer(error)
 
     def forget(self) -> None:
         """Let go of everything in a forked child: the run and its connection belong to the parent."""
@@ -197,7 +208,11 @@ class Recorder:
 
     def accounting(self) -> Accounting:
         """Return what became of the records."""
-        return self._ledger.account(self.link.in_flight())
+        account, missed = self._ledger.account(self.link.in_flight()), self.unmeasured.value()
+        if not missed:
+            return account
+        dropped = {**account.dropped, "not measured": missed}
+        return account._replace(recorded=account.recorded + missed, dropped=dropped)
 
 
 def _await_opening() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
-from umlaut_async.collector.address import Address  # noqa: TC001  # as the next one
+from umlaut_async.collector.address import Address, inherited
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 
 
@@ -35,3 +36,22 @@ class RunSettings(NamedTuple):
     """The collector of the run, where another process has begun it."""
     pid: int = 0
     """The process whose settings these are."""
+
+    def begun(self, uuid: str, joins: Address | None, *, implied: bool, replacing: bool) -> RunSettings:
+        """Return the settings of a run that this process begins now.
+
+        Args:
+            uuid: The key of the run.
+            joins: The collector of the run, where another process has begun it.
+            implied: Whether a call begins it.
+            replacing: Whether a file that is there may still be replaced.
+        """
+        pid = os.getpid()
+        return self._replace(
+            replacing=self.replacing and replacing,
+            uuid=uuid,
+            implied=implied,
+            beside=tuple(address for address in inherited() if address.pid != pid),
+            joins=joins,
+            pid=pid,
+        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, update
 
-from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run
-from umlaut_async.collector.tails import Tail, TailWrite
-from umlaut_async.errors import StoreConnectionError
+from umlaut_async.collector.batches import Doubt, Rest
+from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run, heartbeat
+from umlaut_async.collector.tails import Tail
+from umlaut_async.errors import StoreConnectionError, StoreError
 from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.inserts import insert_for
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.rows import Row, Unit
     from umlaut_async.collector.series import Series as SampledSeries
     from umlaut_async.records import Ending
+    from umlaut_async.store.deaths import Death
 
 _BATCH = 8192
 """How many records one transaction stores at the most."""
@@ -35,24 +38,6 @@ _EVENTS = insert_for(Event)
 _SERIES = insert_for(Series, upsert=True)
 _CHUNKS = insert_for(Chunk, without_id=True)
 _SAMPLES = insert_for(Sample, without_id=True)
-
-
-class _Rest(NamedTuple):
-    """What is written beside records."""
-
-    events: list[Row]
-    series: list[Row]
-    tails: list[TailWrite]
-    running: Sequence[Row]
-    environment: dict[str, Any] | None
-
-
-class _Doubt(NamedTuple):
-    """A transaction of which it is not known whether it was committed."""
-
-    transaction: str
-    units: int
-    rest: _Rest | None
 
 
 class Writer:
@@ -80,7 +65,7 @@ class Writer:
         self._shared = shared
         self._describes = describes
         self.journal = journal
-        self._run_uuid = run_uuid
+        self.run_uuid = run_uuid
         self._engine = engine
         self._refused = refused
         self._ledgers: dict[int, Ledger] = {}
@@ -93,7 +78,7 @@ class Writer:
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
-        self._doubt: _Doubt | None = None
+        self._doubt: Doubt | None = None
 
     async def join(self, process: dict[str, Any], ledger: Ledger) -> int:
         """Let a process take part in the run, and return its key.
@@ -105,7 +90,7 @@ class Writer:
         Raises:
             StoreError: The database cannot be written.
         """
-        process_id = await run_transaction(self._engine, lambda session: add_process(session, self._run_uuid, process))
+        process_id = await run_transaction(self._engine, lambda session: add_process(session, self.run_uuid, process))
         self.admit(process_id, ledger)
         return process_id
 
@@ -114,19 +99,31 @@ class Writer:
         self._ledgers[process_id] = ledger
         self._living.add(process_id)
 
-    async def leave(self, process_id: int, ended: int, how: str) -> None:
+    async def beat(self, seen: int) -> None:
+        """Store that the processes of the run live, if that can be done at present.
+
+        Args:
+            seen: The time, in nanoseconds since the epoch.
+        """
+        with contextlib.suppress(StoreError):
+            async with transaction(self._engine, first=heartbeat(self._living, seen)):
+                pass
+
+    async def leave(self, process_id: int, ended: int, how: str, death: Death | None) -> None:
         """Write the end of a process that is not the end of the run.
 
         Args:
             process_id: The key of the process.
             ended: The time, in nanoseconds since the epoch.
             how: What ended it.
+            death: What is known of that, where it ended without a word.
 
         Raises:
             StoreError: The end could not be written.
         """
         self._living.discard(process_id)
-        await run_transaction(self._engine, lambda session: end_processes(session, {process_id}, ended, how))
+        deaths = [] if death is None else [death]
+        await run_transaction(self._engine, lambda session: end_processes(session, {process_id}, ended, how, deaths))
 
     def add(self, unit: Unit) -> None:
         """Take the rows of one record."""
@@ -205,13 +202,16 @@ class Writer:
         for process_id, count in Counter(map(_process_of, units)).items():
             self._ledgers[process_id].store(count)
 
-    async def finish(self, ended: int, ending: Ending, collector: dict[str, object]) -> None:
+    async def finish(
+        self, ended: int, ending: Ending, collector: dict[str, object], deaths: Sequence[Death] = ()
+    ) -> None:
         """Write the end of the run, and of the processes that have not ended.
 
         Args:
             ended: The time, in nanoseconds since the epoch.
             ending: How it ended.
             collector: What the collector says of itself.
+            deaths: What is known of processes that ended without a word.
 
         Raises:
             StoreError: The end could not be written.
@@ -219,8 +219,8 @@ class Writer:
         living, shared = self._living, self._shared
 
         async def end(session: AsyncSession) -> None:
-            await end_processes(session, living, ended, ending.how)
-            await (end_part if shared else end_run)(session, self._run_uuid, ended, ending, collector)
+            await end_processes(session, living, ended, ending.how, deaths)
+            await (end_part if shared else end_run)(session, self.run_uuid, ended, ending, collector)
 
         await run_transaction(self._engine, end, durable=True)
 
@@ -228,18 +228,16 @@ class Writer:
         """Let go of the database."""
         await self._engine.dispose()
 
-    def _rest(self, running: Sequence[Row]) -> _Rest:
+    def _rest(self, running: Sequence[Row]) -> Rest:
         tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
-        return _Rest(self._events.copy(), self._new_series.copy(), tails, running, self._environment)
+        return Rest(self._events.copy(), self._new_series.copy(), tails, running, self._environment)
 
-    async def _transact(self, units: Sequence[Unit], rest: _Rest | None, seen: int, durable: bool) -> None:
+    async def _transact(self, units: Sequence[Unit], rest: Rest | None, seen: int, durable: bool) -> None:
         spans = [unit[0] for unit in units if unit[0] is not None]
         results = [row for _, *rows in units for row in rows]
         # Every transaction that must be on disk has to write something, and the heartbeat always does.
-        living = ", ".join(map(str, self._living)) or "NULL"
-        heartbeat = f"UPDATE process SET last_seen = {seen:d} WHERE id IN ({living})"
         try:
-            async with transaction(self._engine, durable=durable, first=heartbeat) as session:
+            async with transaction(self._engine, durable=durable, first=heartbeat(self._living, seen)) as session:
                 connection = await session.connection()
                 if rest is not None:
                     # Before the records: a call of these that has ended meanwhile is among them.
@@ -249,10 +247,10 @@ class Writer:
                 if rest is not None:
                     await self._write_samples(session, connection, rest)
                     if rest.environment is not None:
-                        run = update(Run).where(Run.uuid == self._run_uuid)
+                        run = update(Run).where(Run.uuid == self.run_uuid)
                         await session.execute(run.values(environment=rest.environment))
         except CommitUnknownError as error:
-            self._doubt = _Doubt(error.transaction, len(units), rest)
+            self._doubt = Doubt(error.transaction, len(units), rest)
             raise
         except BaseException:
             if rest is not None:
@@ -262,7 +260,7 @@ class Writer:
         if rest is not None:
             self._written(rest)
 
-    def _written(self, rest: _Rest) -> None:
+    def _written(self, rest: Rest) -> None:
         del self._new_series[: len(rest.series)]
         del self._events[: len(rest.events)]
         if self._environment is rest.environment:
@@ -286,7 +284,7 @@ class Writer:
             for write in rest.tails:
                 write.tail.failed()
 
-    async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: _Rest) -> None:
+    async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: Rest) -> None:
         await _EVENTS.run(connection, rest.events)
         await _SERIES.run(connection, rest.series)
         rows: list[Row] = []

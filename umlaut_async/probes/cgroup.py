@@ -91,6 +91,17 @@ def events(proc: str = "/proc", sys: str = MOUNT_POINT) -> Events:
     )
 
 
+def memory_group(proc: str = "/proc") -> str | None:
+    """Return the path of the control group that bounds the memory of this process, as the kernel names it."""
+    found = None
+    for line in _text(Path(proc, "self", "cgroup")).splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if "memory" in controllers.split(","):
+            return path
+        found = path if not controllers else found
+    return found
+
+
 def host_memory(proc: str = "/proc") -> int | None:
     """Return the bytes of memory of the machine."""
     kilobytes = _field(Path(proc, "meminfo"), "MemTotal:")

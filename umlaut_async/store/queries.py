@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, null, or_, select
 
-from umlaut_async.store import chunks
+from umlaut_async.records import LOST
+from umlaut_async.store import chunks, deaths, lost
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Span
 from umlaut_async.summary import Summary
 
@@ -133,12 +134,20 @@ def runs(session: Session, uuids: Sequence[str] | None = None, *, details: bool 
         Run.started.desc(), Run.uuid
     )
     if uuids is None:
-        return [RunInfo(*run) for run in session.execute(query)]
+        return _run_infos(session, query, None)
     found: list[RunInfo] = []
     for start in range(0, len(uuids), _AT_ONCE):
-        some = query.where(Run.uuid.in_(uuids[start : start + _AT_ONCE]))
-        found += (RunInfo(*run) for run in session.execute(some))
+        some = uuids[start : start + _AT_ONCE]
+        found += _run_infos(session, query.where(Run.uuid.in_(some)), some)
     return sorted(found, key=lambda run: (-run.started, run.uuid))
+
+
+def _run_infos(session: Session, query: Any, uuids: Sequence[str] | None) -> list[RunInfo]:
+    infos = [RunInfo(*run) for run in session.execute(query)]
+    if not any(info.status == "running" for info in infos):
+        return infos
+    ended = lost.find(session, uuids).runs
+    return [replace(info, status=LOST, ended=ended[info.uuid]) if info.uuid in ended else info for info in infos]
 
 
 def stages(session: Session, run_uuid: str) -> list[Stage]:
@@ -146,10 +155,12 @@ def stages(session: Session, run_uuid: str) -> list[Stage]:
     of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
     found: dict[tuple[str, str], Stage] = {}
     metrics = _metrics(session, of_run)
+    gone = lost.find(session, [run_uuid])
+    status, duration = lost.status(gone).label("state"), lost.duration(gone)
     by_status = (
-        select(Span.name, Span.kind, Span.status, func.count(), func.sum(Span.duration), func.min(Span.started))
+        select(Span.name, Span.kind, status, func.count(), func.sum(duration), func.min(Span.started))
         .where(of_run)
-        .group_by(Span.name, Span.kind, Span.status)
+        .group_by(Span.name, Span.kind, status)
     )
     for name, kind, status, calls, time, first in session.execute(by_status):
         before = found.get((name, kind))
@@ -210,7 +221,10 @@ def trackers(session: Session, run_uuid: str) -> list[Tracked]:
 
 
 def events(session: Session, run_uuid: str) -> list[EventGroup]:
-    """Return the events of a run, those that say the same as one, in the order of their first occurrence."""
+    """Return the events of a run, those that say the same as one, in the order of their first occurrence.
+
+    How it was lost is among them, be it written or not.
+    """
     groups = (
         select(func.max(Event.id).label("id"), func.count().label("count"), func.min(Event.t), func.max(Event.t))
         .join(Process, Process.id == Event.process_id)
@@ -222,6 +236,8 @@ def events(session: Session, run_uuid: str) -> list[EventGroup]:
     query = select(Event.kind, Event.message, count, first, last, Event.data).join(groups, groups.c.id == Event.id)
     found = [EventGroup(*row) for row in session.execute(query.order_by(first, Event.id))]
     missed = _missed(session, run_uuid) if any(group.kind == _MISSED for group in found) else {}
+    unwritten = map(deaths.as_event, deaths.derived(session, lost.find(session, [run_uuid])))
+    found += (EventGroup(event.kind, event.message, 1, event.t, event.t, event.data) for event in unwritten)
     return [
         replace(group, data={**group.data, "missed": missed[group.message]})
         if group.kind == _MISSED and group.message in missed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import null, select
 
+from umlaut_async.records import UNKNOWN
+from umlaut_async.store import deaths, lost
 from umlaut_async.store.models import Base, Event, Process, Result, Series, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -103,13 +106,19 @@ _RowT = TypeVar("_RowT", ProcessRow, CallRow, ResultRow, SeriesRow, EventRow)
 def processes(session: Session, run_uuid: str) -> list[ProcessRow]:
     """Return the processes of a run in the order in which they joined."""
     query = _columns(Process, ProcessRow).where(Process.run_uuid == run_uuid).order_by(Process.started, Process.id)
-    return [ProcessRow(*row) for row in session.execute(query)]
+    rows = [ProcessRow(*row) for row in session.execute(query)]
+    if all(row.ended is not None for row in rows):
+        return rows
+    gone = lost.find(session, [run_uuid]).processes
+    return [row._replace(ended=gone[row.id], ending=UNKNOWN) if row.id in gone else row for row in rows]
 
 
 def calls(session: Session, run_uuid: str, stage: str | None = None) -> list[CallRow]:
     """Return the calls of a run, or of one of its stages, in the order of their start."""
     which = [] if stage is None else [Span.name == stage]
-    return _rows(session, run_uuid, Span, CallRow, which, [Span.started, Span.id])
+    gone = lost.find(session, [run_uuid])
+    derived = {"duration": lost.duration(gone), "status": lost.status(gone)}
+    return _rows(session, run_uuid, Span, CallRow, which, [Span.started, Span.id], derived)
 
 
 def results(
@@ -125,7 +134,7 @@ def results(
     """
     which = [] if types is None else [Result.type.in_(types)]
     order = [Result.recorded, Result.id]
-    return _rows(session, run_uuid, Result, ResultRow, which, order, leave_out=() if data else ("data",))
+    return _rows(session, run_uuid, Result, ResultRow, which, order, {} if data else {"data": null()})
 
 
 def series(session: Session, run_uuid: str, types: Sequence[str] | None = None) -> list[SeriesRow]:
@@ -135,14 +144,15 @@ def series(session: Session, run_uuid: str, types: Sequence[str] | None = None) 
 
 
 def events(session: Session, run_uuid: str) -> list[EventRow]:
-    """Return the events of a run, each by itself, in the order of time."""
-    return _rows(session, run_uuid, Event, EventRow, [], [Event.t, Event.id])
+    """Return the events of a run, each by itself, in the order of time; how it was lost as well, if nobody wrote it."""
+    found = _rows(session, run_uuid, Event, EventRow, [], [Event.t, Event.id])
+    unwritten = map(deaths.as_event, deaths.derived(session, lost.find(session, [run_uuid])))
+    found += (EventRow(*(getattr(event, name) for name in EventRow._fields)) for event in unwritten)
+    return found
 
 
-def _columns(model: type[Base], row: type[_RowT], leave_out: tuple[str, ...] = ()) -> Any:
-    from sqlalchemy import null
-
-    return select(*(null() if name in leave_out else getattr(model, name) for name in row._fields))
+def _columns(model: type[Base], row: type[_RowT], instead: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    return select(*(instead[name] if name in instead else getattr(model, name) for name in row._fields))
 
 
 def _rows(
@@ -152,9 +162,9 @@ def _rows(
     row: type[_RowT],
     which: Sequence[ColumnElement[bool]],
     order: Sequence[Any],
-    leave_out: tuple[str, ...] = (),
+    instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[_RowT]:
     owner: Any = getattr(model, "process_id")  # noqa: B009 - of the models with processes, which have no common base
     of_run = owner.in_(select(Process.id).where(Process.run_uuid == run_uuid))
-    query = _columns(model, row, leave_out).where(of_run, *which).order_by(*order)
+    query = _columns(model, row, instead).where(of_run, *which).order_by(*order)
     return [row(*found) for found in session.execute(query)]

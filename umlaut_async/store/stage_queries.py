@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, case, func, or_, select
 
-from umlaut_async.store import chunks
+from umlaut_async.store import chunks, lost
 from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Used(NamedTuple):
 def call_columns(session: Session, run_uuid: str) -> Sequence[Sequence[Any]]:
     """Return the `CALL_COLUMNS` of the calls of a run, in the order in which these were made."""
     of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
-    query = select(*(getattr(Span, name) for name in CALL_COLUMNS)).where(of_run).order_by(Span.id)
+    gone = lost.find(session, [run_uuid])
+    columns = {"duration": lost.duration(gone), "status": lost.status(gone)}
+    query = select(*(columns.get(name, getattr(Span, name)) for name in CALL_COLUMNS)).where(of_run).order_by(Span.id)
     rows = session.execute(query).all()
     return list(zip(*rows, strict=True)) or [()] * len(CALL_COLUMNS)
 

@@ -1,0 +1,29 @@
+"""What one transaction of the writer stores, as far as it must be known afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from umlaut_async.collector.rows import Row
+    from umlaut_async.collector.tails import TailWrite
+
+
+class Rest(NamedTuple):
+    """What is written beside records."""
+
+    events: list[Row]
+    series: list[Row]
+    tails: list[TailWrite]
+    running: Sequence[Row]
+    environment: dict[str, Any] | None
+
+
+class Doubt(NamedTuple):
+    """A transaction of which it is not known whether it was committed."""
+
+    transaction: str
+    units: int
+    rest: Rest | None
