@@ -275,3 +275,9 @@ def test_a_selector_that_is_ambiguous_or_means_no_run(call: Callable[..., Called
     call(name, two, "tag:none").failed(code, r"no run has the tag 'none'; there are the tags gpu, night")
     call(name, two, "last~2").failed(code, r"the database has only 2 runs")
     assert len(support.read(two, "select uuid from run")) == 2
+
+
+def test_two_runs_are_compared(two: Path, umlaut: Umlaut) -> None:
+    shown = umlaut("compare", two, "aaaa-1", "aaaa-2")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "single run, no verdict" in shown.stdout

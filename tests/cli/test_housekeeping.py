@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +185,10 @@ def test_removing_asks_on_a_terminal(database: Path, typed: str, left: int, code
 
 def on_a_terminal(arguments: list[str], wanted: str, typed: str) -> tuple[str, int]:
     """Run a command on a terminal, type when a text is shown, and return what was shown and the exit code."""
-    child, terminal = pty.fork()
+    with warnings.catch_warnings():
+        # Since 3.12 a fork beside threads warns; this child becomes another program at once.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child, terminal = pty.fork()
     if child == 0:
         os.environ.update(support.environment())
         os.execv(sys.executable, [sys.executable, "-m", "umlaut_async", *arguments])
