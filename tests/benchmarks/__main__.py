@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import calls, commands, drawing, generators, gpus, processes, storing, synchronous, trees
+from tests.benchmarks import (
+    calls,
+    collectors,
+    commands,
+    drawing,
+    generators,
+    gpus,
+    processes,
+    storing,
+    synchronous,
+    trees,
+)
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Figures, Row
@@ -26,6 +37,7 @@ ROWS = [
     *calls.ROWS,
     *generators.ROWS,
     *processes.ROWS,
+    *collectors.ROWS,
     *storing.ROWS,
     *trees.ROWS,
     *gpus.ROWS,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from umlaut_async.collector.membership import add_process
 from umlaut_async.collector.threads import in_thread
@@ -111,6 +111,6 @@ async def _bury(engine: AsyncEngine) -> None:
 async def _began(session: AsyncSession, run: dict[str, Any]) -> bool:
     """Add a run, and return whether it was not there."""
     # What two may do at once, in words that SQLAlchemy has for each database only.
-    insert = (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(Run)
-    added = await session.scalars(insert.values(**run).on_conflict_do_nothing().returning(Run.uuid))
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    added = await session.scalars(dialect.insert(Run).values(**run).on_conflict_do_nothing().returning(Run.uuid))
     return added.one_or_none() is not None

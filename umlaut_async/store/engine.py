@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from umlaut_async.errors import StoreConnectionError
-from umlaut_async.store import postgresql, sqlite
+from umlaut_async.store import sqlite
 from umlaut_async.store.failures import CommitUnknownError, translate
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-PATIENCE = postgresql.PATIENCE
+PATIENCE = 20.0
 """For how many seconds work that a lost connection interrupted is tried again."""
 
 
@@ -51,6 +51,9 @@ async def open_store(location: Location, journal: Journal | None = None) -> Asyn
         StoreError: The database cannot be opened, or is not ours; the leaf says why.
     """
     if location.path is None:
+        # Here, as SQLAlchemy's part for PostgreSQL takes megabytes, and most runs are in files.
+        from umlaut_async.store import postgresql
+
         return await postgresql.open_server(location)
     engine = sqlite.open_file(location.path, journal)
     try:
@@ -79,6 +82,8 @@ async def transaction(engine: AsyncEngine, *, durable: bool = False, first: str 
         StoreError: The database refused; nothing of this transaction is stored.
     """
     if engine.dialect.name != "sqlite":
+        from umlaut_async.store import postgresql
+
         async with postgresql.transaction(engine, first) as session:
             yield session
         return
@@ -130,6 +135,8 @@ async def was_committed(engine: AsyncEngine, transaction: str) -> bool:
     Raises:
         StoreError: It cannot be told yet.
     """
+    from umlaut_async.store import postgresql
+
     return await postgresql.was_committed(engine, transaction)
 
 
@@ -144,11 +151,15 @@ async def journal_mode(engine: AsyncEngine) -> str | None:
 
 def reader_engine(location: Location) -> AsyncEngine:
     """Return an engine for the sessions of users: read-only, each statement on the newest committed data."""
+    from umlaut_async.store import postgresql
+
     return postgresql.read_server(location) if location.path is None else sqlite.read_file(location.path)
 
 
 def sync_reader(location: Location) -> Engine:
     """Return an engine without asyncio, for the command line: read-only, one session sees one state."""
     if location.path is None:
+        from umlaut_async.store import postgresql
+
         return postgresql.read_server_without_asyncio(location)
     return sqlite.read_file_without_asyncio(location.path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import Text, TypeDecorator
 
 if TYPE_CHECKING:
@@ -42,18 +41,24 @@ class Insert:
         self.columns = tuple(column.name for column in columns)
         self._upsert = upsert
         self._into = f'INSERT INTO "{table.name}" ({", ".join(map(_quoted, self.columns))}) '
-        key = table.primary_key.columns.keys()
-        self._replacing = _replacing(self.columns, key) if upsert else ""
+        self._columns = columns
+        self._key = table.primary_key.columns.keys()
+        self._replacing = _replacing(self.columns, self._key) if upsert else ""
         most = _VARIABLES // len(columns)
         self._sizes = [size for size in _ROWS if size <= most]
         self._statements: dict[int, str] = {}
+        self._texts = [place for place, column in enumerate(columns) if _is_text(column)]
+
+    @cached_property
+    def _of_arrays(self) -> str:
+        from sqlalchemy.dialects import postgresql
+
         dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        types = (column.type.compile(dialect) for column in columns)
+        types = (column.type.compile(dialect) for column in self._columns)
         arrays = ", ".join(f"${place}::{type_}[]" for place, type_ in enumerate(types, 1))
         # A key that is there already is that of the same row: it was made by a counter, and came once before.
-        known = "" if upsert or not set(key) <= set(self.columns) else " ON CONFLICT DO NOTHING"
-        self._of_arrays = f"{self._into}SELECT * FROM unnest({arrays}){self._replacing}{known}"
-        self._texts = [place for place, column in enumerate(columns) if _is_text(column)]
+        known = "" if self._upsert or not set(self._key) <= set(self.columns) else " ON CONFLICT DO NOTHING"
+        return f"{self._into}SELECT * FROM unnest({arrays}){self._replacing}{known}"
 
     async def run(self, connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, each with its values in the order of `columns`."""

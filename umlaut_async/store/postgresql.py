@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from umlaut_async.store.location import Location
 
 __all__ = [
-    "PATIENCE",
     "open_server",
     "read_server",
     "read_server_without_asyncio",
