@@ -199,6 +199,7 @@ def test_a_run_that_was_lost(call: Callable[..., Called], killed: Path, tmp_path
     called.ended(*COMMANDS[name].lost)
     if name.startswith(("runs", "show", "rm")):
         assert "killed.py" in called.result.stdout
+        assert name == "rm" or "lost" in called.result.stdout
 
 
 @EVERY

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
 from umlaut_async.errors import ArgumentError, StoreBusyError, StoreError
+from umlaut_async.store import lost
 from umlaut_async.store.engine import open_store, transaction
 from umlaut_async.store.failures import translate
-from umlaut_async.store.location import is_alive, look, resolve
+from umlaut_async.store.location import look, resolve
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Series, Span
 from umlaut_async.store.values import storable
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["change_tags", "remove_runs", "vacuum"]
 
-# A process of another machine cannot be asked whether it lives; while it does, it says so every few seconds.
-_SEEN_LATELY = 60 * 1_000_000_000
 # Databases take only so many parameters of one statement.
 _AT_ONCE = 500
 
@@ -133,15 +131,16 @@ async def _remove(session: AsyncSession, uuids: Sequence[str]) -> None:
 
 
 async def _refuse_running(session: AsyncSession, uuids: Sequence[str]) -> None:
+    gone = (await session.run_sync(lost.find, uuids)).processes
     query = (
-        select(Run.uuid, Process.host, Process.pid, Process.pid_started, Process.last_seen)
-        .join(Process, Process.run_uuid == Run.uuid)
+        select(Process.id, Run.uuid, Process.host, Process.pid)
+        .join(Run, Process.run_uuid == Run.uuid)
         .where(Run.uuid.in_(uuids), Run.status == "running", Process.ended.is_(None))
+        .order_by(Process.id)
     )
-    for uuid, host, pid, pid_started, last_seen in await session.execute(query):
-        here = host == socket.gethostname()
-        if is_alive(pid, pid_started) if here else last_seen > time.time_ns() - _SEEN_LATELY:
-            where = "" if here else f" on {host}"
+    for process_id, uuid, host, pid in await session.execute(query):
+        if process_id not in gone:
+            where = "" if host == socket.gethostname() else f" on {host}"
             raise StoreBusyError(f"process {pid}{where} is still writing run {uuid[:8]}; end it first")
 
 
