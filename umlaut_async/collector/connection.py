@@ -156,6 +156,9 @@ class Connection:
     def _end(self, call: wire.EndedCall) -> None:
         number, started, duration, entered, left = call[1], call[4], call[5], call[11], call[12]
         self.link.open_calls.pop(number, None)
+        if not self._stages[call[0]]:
+            self.link.append(call)
+            return
         for series, edge in self._stages[call[0]]:
             if isinstance(series, LoopSeries):
                 continue

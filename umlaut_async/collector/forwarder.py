@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from umlaut_async import errors
 from umlaut_async.collector import wire
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.series import Series
-    from umlaut_async.records import Record
+    from umlaut_async.records import CallFields, Record
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -167,7 +167,10 @@ class Forwarder:
         self._ledger.take(sum(map(is_counted, records)))
         for record in records:
             if type(record) is tuple:
-                held.append(CallRecord(*record))
+                if (sent := self._outgoing.as_it_is(cast("CallFields", record))) is None:
+                    held.append(CallRecord(*record))
+                else:
+                    batch.calls.append(sent)
             elif isinstance(record, ValueRecord):
                 batch.values.append(record)
             elif isinstance(record, StageRecord):

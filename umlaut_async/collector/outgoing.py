@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from umlaut_async.collector import wire
 from umlaut_async.collector.loops import LoopSeries
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.faults import Faults
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.series import Series
-    from umlaut_async.records import CallRecord, EventRecord, StageRecord
+    from umlaut_async.records import CallFields, CallRecord, EventRecord, StageRecord
 
 
 class _LocalMetric(NamedTuple):
@@ -75,6 +75,15 @@ class Outgoing:
             elif edge is not None and source.probe.pending is not None and source.probe.pending(call.left[edge]):
                 return True
         return False
+
+    def as_it_is(self, call: CallFields) -> wire.EndedCall | None:
+        """Return what is sent of a call of which nothing has to be looked up but its thread; None of any other."""
+        stage, number, task, error = call[0], call[1], call[3], call[7]
+        if self._local[stage] or error is not None or number in self._shown:
+            return None
+        if not isinstance(task, str):
+            return (*call[:3], self._threads[task], *call[4:])
+        return cast("wire.EndedCall", call) if task.isascii() else None
 
     def ended_call(self, call: CallRecord, batch: wire.Batch) -> wire.EndedCall:
         """Return what is sent of a call that has ended, and add the readings that only this process could take."""
