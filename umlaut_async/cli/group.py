@@ -16,7 +16,9 @@ from umlaut_async.cli.housekeeping import baseline, rm, tag, vacuum
 from umlaut_async.cli.old_databases import export, import_
 from umlaut_async.cli.parameters import names_database
 from umlaut_async.cli.plot import plot
+from umlaut_async.cli.repeat import repeat
 from umlaut_async.cli.report import report
+from umlaut_async.cli.run import run
 from umlaut_async.cli.runs import runs
 from umlaut_async.cli.show import show
 from umlaut_async.cli.text import safe
@@ -113,8 +115,10 @@ main.add_command(doctor)
 main.add_command(export)
 main.add_command(import_)
 main.add_command(plot)
+main.add_command(repeat)
 main.add_command(report)
 main.add_command(rm)
+main.add_command(run)
 main.add_command(runs)
 main.add_command(show)
 main.add_command(tag)

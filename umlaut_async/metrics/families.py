@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from umlaut_async.metrics import energy, gpu, reductions, resources, waiting
+from umlaut_async.metrics import command, energy, gpu, reductions, resources, waiting
 
 REDUCTIONS: dict[str, reductions.Reduction] = {
     **reductions.REDUCTIONS,
@@ -10,4 +10,5 @@ REDUCTIONS: dict[str, reductions.Reduction] = {
     **waiting.REDUCTIONS,
     **energy.REDUCTIONS,
     **gpu.REDUCTIONS,
+    **command.REDUCTIONS,
 }
