@@ -96,7 +96,7 @@ COMMANDS = {
     "rm": Command("DB RUN --yes", group=FINE, writes=True, running=(1, "is still writing run"), old=OLD),
     "vacuum": Command("DB", group=FINE, writes=True, empty=(0, "bytes after"), old=OLD),
 }
-WITHOUT_DATABASE = {"completion", "doctor", "import"}
+WITHOUT_DATABASE = {"completion", "doctor", "import", "repeat", "run"}
 EVERY = pytest.mark.parametrize("name", COMMANDS)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.reductions import described, readings_of
+from umlaut_async.metrics.resources import memory_of
 from umlaut_async.probes.probe import UnreadableError
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.summary import Summary
@@ -76,8 +77,7 @@ def _memory(
     if not peak:
         raise UnreadableError("the command was over before it could be read")
     readings = readings_of(entered[1], last, samples) or Summary(1, peak, peak, peak, peak, peak)
-    highest = max(readings.max, peak)
-    return highest, described(readings._replace(max=highest))
+    return memory_of(readings._replace(max=max(readings.max, peak)))
 
 
 def _io(

@@ -98,8 +98,11 @@ def _memory(
     call: object, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
     readings = readings_of(entered, left, samples)
-    if readings is None:
-        return None
+    return None if readings is None else memory_of(readings)
+
+
+def memory_of(readings: Summary) -> Outcome:
+    """Return what readings of memory in MiB come to."""
     return readings.max, described(readings) | {"share": 100 * readings.max * MIB / _usable_memory()}
 
 
