@@ -31,7 +31,8 @@ ALWAYS = {
     "WaitMetric",
 }  # fmt: skip
 ENERGY = {"PowerMetric", "EnergyMetric"}
-NVML = {"GPUMetric", "GPUMemoryMetric", "GPUPowerMetric", "GPUEnergyMetric"}
+NVML_IN_ORDER = ["GPUMetric", "GPUMemoryMetric", "GPUPowerMetric", "GPUEnergyMetric"]
+NVML = set(NVML_IN_ORDER)
 FIELDS = [
     "metric", "type", "unit", "status", "source", "provenance", "resolution", "cost", "reason", "cure",
 ]  # fmt: skip
@@ -209,6 +210,53 @@ def test_on_gpus(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert lines(shown.stdout)["GPUMetric"][1:6] == ["gpu", "yes", "nvml", "measured", "1 %"]
     assert "NVIDIA driver none" not in shown.stdout
+
+
+@pytest.mark.skipif(bool(fake_rapl.missing()), reason=fake_rapl.missing())
+def test_on_a_machine_with_counters_and_gpus(fake: FakeNvml) -> None:
+    """Neither hides the other, in the data and in the table."""
+    printed, code = on_counters("counting", "--json")
+    assert code == "0"
+    metrics = by_metric(printed)
+    assert recorded(metrics) - {"GPUTimeMetric"} == ALWAYS | ENERGY | NVML
+    assert {name: metrics[name]["source"] for name in ENERGY | NVML} == {
+        "PowerMetric": "rapl", "EnergyMetric": "rapl", "GPUMetric": "nvml", "GPUMemoryMetric": "nvml",
+        "GPUPowerMetric": "nvml", "GPUEnergyMetric": "nvml-counter",
+    }  # fmt: skip
+    printed, code = on_counters("counting")
+    assert code == "0"
+    rows = lines(printed)
+    assert {rows[name][2] for name in ALWAYS | ENERGY | NVML} == {"yes"}
+    assert not re.search(r"^(Power|Energy|GPU|GPUMemory|GPUPower|GPUEnergy)Metric[,:]", printed, re.MULTILINE)
+
+
+@pytest.mark.skipif(bool(fake_rapl.missing()), reason=fake_rapl.missing())
+def test_what_the_counters_lack_is_not_said_of_the_gpus(fake: FakeNvml) -> None:
+    """Nor the other way round."""
+    fake.says(errors={"nvmlDeviceGetTotalEnergyConsumption": 3})
+    printed, code = on_counters("broken", "--json")
+    assert code == "1"
+    metrics = by_metric(printed)
+    assert (ALWAYS | ENERGY | NVML) - recorded(metrics) == ENERGY | {"GPUEnergyMetric"}
+    assert "energy_uj could not be read" in metrics["EnergyMetric"]["reason"]
+    assert "does not report it" in metrics["GPUEnergyMetric"]["reason"]
+
+
+def test_gpus_that_this_process_does_not_see(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:
+    """They are unavailable, which is no failure, whatever NVML would tell of them."""
+    done = umlaut_process("doctor", "--json", CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stderr) == (0, "")
+    metrics = by_metric(done.stdout)
+    assert recorded(metrics) >= ALWAYS
+    for name in NVML:
+        assert metrics[name]["status"] == "unavailable"
+        assert metrics[name]["reason"] == "GPU 0 does not exist: CUDA_VISIBLE_DEVICES='' shows this process 0 GPUs"
+        assert metrics[name]["cure"] == "make a GPU visible to this process"
+    assert json.loads(done.stdout)["versions"]["nvidia_driver"]
+    shown = umlaut_process("doctor", CUDA_VISIBLE_DEVICES="")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert {lines(shown.stdout)[name][2] for name in NVML} == {"unavailable"}
+    assert re.search(f"^{', '.join(NVML_IN_ORDER)}: GPU 0 does not exist", shown.stdout, re.MULTILINE)
 
 
 def test_a_number_that_a_gpu_does_not_have_is_no_failure(fake: FakeNvml, umlaut_process: UmlautProcess) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -141,13 +142,17 @@ def error_once(error: str, counter: str) -> None:
         with pytest.raises(UnreadableError, match=f"intel-rapl:1/energy_uj could not be read: {message}"):
             reader.read()
     else:
-        gap = spent(entered, reader.read())
-        assert gap == {"packages": [100_000_000, 50_000_000]}
+        lacking = reader.read()
+        assert spent(entered, lacking) == {"packages": [100_000_000, 50_000_000]}
+        (lack,) = lacking.lacks
+        assert (lack.part, lack.cure) == ("the memory (DRAM) of package 0", None)
+        assert re.search(f"intel-rapl:0:1/energy_uj could not be read: {message}", lack.reason)
     if error == "EIO":
         faulty.counter.unlink()
     clock.time += SECOND
     machine.count(100_000_000, 50_000_000, dram=9_000_000)
     after = reader.read()
+    assert before.lacks == after.lacks == ()
     assert spent(entered, before) == {"packages": [100_000_000, 50_000_000], "dram": [9_000_000] * 2}
     if counter == "package":
         assert spent(entered, after) is None
@@ -228,10 +233,11 @@ def permission(forbidden: str) -> None:
     assert data == {"packages": [1_000_000, 2_000_000], "dram": [5, 5]}
 
 
-def dram_forbidden() -> None:
-    """The packages are read, though the memory may not be."""
+def dram_forbidden(which: str) -> None:
+    """The packages are read, though the memory may not be, and what would change that is told."""
     machine = Machine(2, dram=True)
-    machine.dram[1].counter.chmod(0o400)
+    for memory in machine.dram if which == "all" else machine.dram[1:]:
+        memory.counter.chmod(0o400)
     pyrapl()
     reader = new_reader()
     os.seteuid(NOBODY)
@@ -241,8 +247,58 @@ def dram_forbidden() -> None:
     os.seteuid(NOBODY)
     left = reader.read()
     os.seteuid(0)
-    assert (len(entered.packages), len(entered.dram)) == (2, 1)
-    assert spent(entered, left) == {"packages": [1_000_000, 2_000_000], "dram": [3]}
+    assert (len(entered.packages), len(entered.dram)) == (2, 0 if which == "all" else 1)
+    dram = {} if which == "all" else {"dram": [3]}
+    assert spent(entered, left) == {"packages": [1_000_000, 2_000_000]} | dram
+    (lack,) = left.lacks
+    assert entered.lacks == left.lacks
+    assert lack.part == f"the memory (DRAM) of package {'0 and 1' if which == 'all' else '1'}"
+    assert "may not read" in lack.reason
+    assert lack.cure is not None
+    subprocess.run(lack.cure.removeprefix("run: sudo "), shell=True, check=True)
+    reader.close()
+    os.seteuid(NOBODY)
+    cured = reader.read()
+    os.seteuid(0)
+    assert (len(cured.dram), cured.lacks) == (2, ())
+
+
+def dram_without_a_counter(how: str) -> None:
+    """A memory whose counter is broken is told; one that is not counted at all lacks nothing."""
+    machine = Machine(2, dram=True)
+    if how == "broken":
+        machine.dram[0].counter.unlink()
+    else:
+        machine.dram[0].remove()
+    reading = new_reader().read()
+    assert (len(reading.packages), len(reading.dram)) == (2, 1)
+    if how == "broken":
+        (lack,) = reading.lacks
+        assert (lack.part, lack.cure) == ("the memory (DRAM) of package 0", None)
+        assert re.search("pyRAPL cannot open its energy counter .*No such file", lack.reason)
+    else:
+        assert reading.lacks == ()
+
+
+def dram_vanishing() -> None:
+    """A memory whose counter goes is told, until it comes back."""
+    machine, clock = Machine(2, dram=True), Clock()
+    reader = new_reader(clock)
+    entered = reader.read()
+    folder = machine.dram[1].folder
+    machine.dram.pop().remove()
+    for _ in range(2):
+        clock.time += SECOND
+        machine.count(1_000_000, 2_000_000, dram=3)
+        left = reader.read()
+        assert (len(left.packages), len(left.dram)) == (2, 1)
+        assert [lack.part for lack in left.lacks] == ["the memory (DRAM) of package 1"]
+        assert re.search("intel-rapl:1:1/energy_uj has vanished", left.lacks[0].reason)
+        reader.close()
+    assert spent(entered, left) == {"packages": [2_000_000, 4_000_000]}
+    machine.dram.append(Domain(folder, "dram", TOP_OF_DRAM))
+    back = reader.read()
+    assert (len(back.dram), back.lacks) == (2, ())
 
 
 def vanishing() -> None:
@@ -278,6 +334,7 @@ def unplugged() -> None:
     clock.time += SECOND
     machine.packages[0].count(2_000_000)
     assert spent(after, reader.read()) == {"packages": [2_000_000], "dram": [0]}
+    assert after.lacks == ()
 
 
 def topology(case: str) -> None:

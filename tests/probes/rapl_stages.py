@@ -15,12 +15,15 @@ import time
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
 from tests.fake_rapl import Domain, Machine
 from tests.support import best_of_three, calls_of, read
 from umlaut_async import Benchmark, BenchmarkSupervisor, Metric
+from umlaut_async.cli import main as command_line
 from umlaut_async.metrics.energy import EnergyMetric, PowerMetric
 
 if TYPE_CHECKING:
@@ -177,6 +180,55 @@ def gap() -> None:
     assert "energy_uj could not be read" in event["message"]
     assert [record.getMessage() for record in handler.buffer].count(event["message"]) == 1
     assert all(0 <= row["value"] < 300 for row in read(database, "select value from sample"))
+
+
+def lacking(collector: str) -> None:
+    """Memory that cannot be read, from the start or from some moment on, is told once for each metric, with why."""
+    machine = Machine(2, dram=True)
+    machine.dram[1].counter.unlink()
+    database = Path(tempfile.mkdtemp()) / "runs.db"
+    logger, handler = logging.getLogger("umlaut_async"), BufferingHandler(100)
+    logger.addHandler(handler)
+
+    async def main() -> None:
+        async with Benchmark(database, collector=collector) as benchmark:
+
+            @BenchmarkSupervisor([EnergyMetric("my energy"), PowerMetric("my power", 0.02)], benchmark)
+            async def stage() -> None:
+                await asyncio.sleep(SETTLED)
+                machine.packages[0].count(2_000_000)
+                machine.dram[0].count(5)
+                await asyncio.sleep(SETTLED)
+
+            await stage()
+            await benchmark.flush()
+            machine.dram[0].show("")
+            with patch.object(machine.dram[0], "show"):
+                for _ in range(2):
+                    await stage()
+            await benchmark.flush()
+            machine.dram[0].count(0)
+            await asyncio.sleep(SETTLED)
+            await stage()
+
+    asyncio.run(main())
+    energies = [call["results"]["energy"] for call in calls_of(database)]
+    assert [energy["value"] for energy in energies] == [2_000_000] * 4
+    assert [energy["data"].get("dram") for energy in energies] == [[5], None, None, [5]]
+    events = read(database, "select * from event where kind = 'incomplete'")
+    told = sorted((event["data"]["type"], event["data"]["part"], event["data"]["reason"]) for event in events)
+    assert [(type_, part) for type_, part, _ in told] == [
+        (type_, f"the memory (DRAM) of package {number}") for type_ in ("energy", "power") for number in (0, 1)
+    ]
+    for number, (_, _, reason) in enumerate(told):
+        assert ("cannot open" if number % 2 else "intel-rapl:0:1/energy_uj could not be read") in reason
+    assert read(database, "select * from event where kind in ('unreadable', 'unavailable')") == []
+    assert {row["provenance"] for row in read(database, "select provenance from series")} == {"measured"}
+    assert sorted(record.getMessage() for record in handler.buffer) == sorted(event["message"] for event in events)
+    shown = CliRunner().invoke(command_line, ["show", str(database)], env={"COLUMNS": "500"}).stdout
+    for event in events:
+        assert event["message"].startswith(f"{event['data']['type']} 'my {event['data']['type']}' was recorded without")
+        assert event["message"] in shown
 
 
 def short() -> None:

@@ -21,6 +21,8 @@ SCENARIOS = [
     ("step",),
     ("gap",),
     ("short",),
+    ("lacking", "thread"),
+    ("lacking", "process"),
 ]
 
 

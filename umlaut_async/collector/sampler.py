@@ -170,6 +170,9 @@ class Sampler:
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
         series.latest = taken.reading
+        if probe.lacks is not None:
+            for lack in probe.lacks(taken.reading):
+                self.faults.add_lack(series, lack)
         return taken
 
 

@@ -1,10 +1,19 @@
 """What reads hardware and kernel counters, and nothing else."""
 
-from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, ProcessGoneError, UnavailableError, UnreadableError
+from umlaut_async.probes.probe import (
+    FIRST_DEADLINE,
+    Lack,
+    Place,
+    Probe,
+    ProcessGoneError,
+    UnavailableError,
+    UnreadableError,
+)
 from umlaut_async.probes.process import cpu_time, io_counters, resident_memory
 
 __all__ = [
     "FIRST_DEADLINE",
+    "Lack",
     "Place",
     "Probe",
     "ProcessGoneError",

@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from umlaut_async.records import Reading
 
@@ -38,6 +38,16 @@ class UnavailableError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.cure}"
+
+
+class Lack(NamedTuple):
+    """What a reading lacks that is good all the same, and why."""
+
+    part: str
+    """What is missing, in words that follow "without"."""
+    reason: str
+    cure: str | None = None
+    """What would change it, where that is known: a command, or what to do."""
 
 
 class Place(enum.Enum):
@@ -79,6 +89,8 @@ class Probe(NamedTuple):
     stamp: Callable[[Any], int] | None = None
     """Tells when a reading was taken, where that is known better than by the end of `read`: another thread may hold the
     interpreter for milliseconds between the two."""
+    lacks: Callable[[Any], Sequence[Lack]] | None = None
+    """Given a reading: the parts that it lacks, each of which the user is told once."""
     step: int = 0
     """The nanoseconds between two moves of a counter."""
     beside: Callable[[], Reading] | None = None

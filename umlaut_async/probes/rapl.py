@@ -13,12 +13,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import now
-from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnreadableError
-from umlaut_async.probes.rapl_domains import Domain, open_domains
+from umlaut_async.probes.probe import FIRST_DEADLINE, Lack, Place, Probe, UnreadableError
+from umlaut_async.probes.rapl_domains import Domain, Fault, open_domains
 from umlaut_async.probes.unwrap import Count, WrappingCounter, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 _FASTEST = 1_000_000_000
 """µJ a second: twice the power of the largest packages that are sold, which boost by half of it at most."""
@@ -37,6 +37,8 @@ class Energy(NamedTuple):
     """Of those sockets that count the energy of their memory, and whose count can be read."""
     at: int = 0
     """When the packages were read, in nanoseconds of a monotonic clock: the mean of the moments."""
+    lacks: tuple[Lack, ...] = ()
+    """The memory whose count could not be read."""
 
 
 def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) -> Probe:
@@ -54,6 +56,7 @@ def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) ->
         keep_awake=_keep_awake,
         first_deadline=FIRST_DEADLINE,
         stamp=attrgetter("at"),
+        lacks=attrgetter("lacks"),
         step=_STEP,
         close=_close,
         outside=("rapl", rate is not None),
@@ -84,6 +87,10 @@ class EnergyReader:
         self._lock = threading.Lock()
         self._packages: list[Domain] = []
         self._dram: list[Domain] = []
+        self._refused: dict[int, Fault] = {}
+        """Why there is nothing of the memory of a package, by the number of this."""
+        self._paths_of_dram: dict[int, str] = {}
+        """Where the memory of each package was counted, if it ever was: it may vanish."""
         # By the path of the file. They outlive the open files, since what they know does not depend on these.
         self._counters: dict[str, WrappingCounter] = {}
 
@@ -105,8 +112,9 @@ class EnergyReader:
             if failures or failures_of_dram:
                 self._close()
             if failures:
-                raise UnreadableError("; ".join(failures))
-            return Energy(packages, dram, sum(moments) // len(moments))
+                raise UnreadableError("; ".join(fault.reason for fault in failures.values()))
+            lacks = _lacks(self._refused | failures_of_dram)
+            return Energy(packages, dram, sum(moments) // len(moments), lacks)
 
     def keep_awake(self) -> int | None:
         """Return the nanoseconds within which the next reading must follow, so that no wrap is missed."""
@@ -121,8 +129,8 @@ class EnergyReader:
     def _domains(self) -> list[Domain]:
         return self._packages + self._dram
 
-    def _add(self, domains: Iterable[Domain]) -> tuple[tuple[Count, ...], list[int], list[str]]:
-        counts, moments, failures = [], [], []
+    def _add(self, domains: Iterable[Domain]) -> tuple[tuple[Count, ...], list[int], dict[int, Fault]]:
+        counts, moments, failures = [], [], {}
         for domain in domains:
             counter = self._counters[domain.path]
             # Before, and not after: when a read returns, another thread may have the interpreter for some milliseconds.
@@ -132,13 +140,13 @@ class EnergyReader:
                 counts.append(counter.add(domain.read(), at))
             except (OSError, ValueError) as error:
                 counter.lose()
-                failures.append(f"{domain.path} could not be read: {error}")
+                failures[domain.socket] = Fault(f"{domain.path} could not be read: {error}")
         return tuple(counts), moments, failures
 
     def _open(self) -> None:
         known = self._counters
         try:
-            self._packages, self._dram = open_domains()
+            self._packages, self._dram, self._refused = open_domains()
         except Exception:
             for unread in known.values():
                 unread.lose()
@@ -150,11 +158,26 @@ class EnergyReader:
             if counter is None or counter.top != top:
                 counter = WrappingCounter(top, _FASTEST, _LEAST_RANGE)
             self._counters[domain.path] = counter
+        self._paths_of_dram |= {domain.socket: domain.path for domain in self._dram}
+        counted = {domain.socket for domain in self._dram}
+        for socket in {domain.socket for domain in self._packages} & self._paths_of_dram.keys() - counted:
+            self._refused.setdefault(socket, Fault(f"{self._paths_of_dram[socket]} has vanished"))
 
     def _close(self) -> None:
         for domain in self._domains():
             domain.close()
         self._packages, self._dram = [], []
+
+
+def _lacks(faults: Mapping[int, Fault]) -> tuple[Lack, ...]:
+    """Return what is to be said of the memory of some packages: of those that lack it for the same reason, at once."""
+    sockets: dict[Fault, list[int]] = {}
+    for socket, fault in faults.items():
+        sockets.setdefault(fault, []).append(socket)
+    return tuple(
+        Lack(f"the memory (DRAM) of package {' and '.join(map(str, sorted(numbers)))}", *fault)
+        for fault, numbers in sockets.items()
+    )
 
 
 _readers: dict[int, EnergyReader] = {}

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.probes.probe import UnavailableError
 from umlaut_async.probes.pyrapl import closing_on_error, pyrapl
@@ -25,13 +25,13 @@ class Domain:
 
     def __init__(self, api: Any, socket: int) -> None:
         self._api = api
-        self._socket = socket
+        self.socket = socket
         self._file = api._sys_files[0]
         api._sys_files[0] = _OneCall(self._file)
         self.path: str = self._file.name
 
     def read(self) -> int:
-        return int(self._api.energy()[self._socket])
+        return int(self._api.energy()[self.socket])
 
     def range(self) -> int | None:
         try:
@@ -60,7 +60,24 @@ class _OneCall:
         return os.pread(self._descriptor, 64, 0)
 
 
-def open_domains() -> tuple[list[Domain], list[Domain]]:
+class Fault(NamedTuple):
+    """Why a counter that there is, or was, gives nothing."""
+
+    reason: str
+    cure: str | None = None
+
+
+class Domains(NamedTuple):
+    """The counters of a machine."""
+
+    packages: list[Domain]
+    dram: list[Domain]
+    """Those of memory that could be opened."""
+    refused: dict[int, Fault]
+    """Why the others could not be, by the number of the package."""
+
+
+def open_domains() -> Domains:
     """Open the counters of all packages, and of memory where there are any that can be opened."""
     sockets = _sockets()
     try:
@@ -69,6 +86,7 @@ def open_domains() -> tuple[list[Domain], list[Domain]]:
         raise UnavailableError(f"pyRAPL cannot be imported ({error})", "run: pip install pyRAPL") from None
     packages: list[Domain] = []
     dram: list[Domain] = []
+    refused: dict[int, Fault] = {}
     try:
         packages.extend(_open_domain(rapl.PkgAPI, rapl, socket) for socket in sockets)
     except PermissionError:
@@ -79,11 +97,16 @@ def open_domains() -> tuple[list[Domain], list[Domain]]:
         reason = f"pyRAPL cannot open the energy counters below {_PACKAGES} ({type(error).__name__}: {error})"
         raise UnavailableError(reason, "it needs one domain named package-<socket> for each CPU socket") from None
     for socket in sockets:
+        # The energy of packages is worth having without that of their memory.
         try:
             dram.append(_open_domain(rapl.DramAPI, rapl, socket))
-        except (OSError, rapl.PyRAPLException):
-            pass  # The energy of packages is worth having without it.
-    return packages, dram
+        except rapl.PyRAPLCantInitDeviceAPI:
+            pass  # There is none: most machines for one person count no memory.
+        except PermissionError:
+            refused[socket] = Fault("this process may not read its energy counter", _CHMOD)
+        except Exception as error:
+            refused[socket] = Fault(f"pyRAPL cannot open its energy counter ({type(error).__name__}: {error})")
+    return Domains(packages, dram, refused)
 
 
 def _close_all(domains: Iterable[Domain]) -> None:
