@@ -134,6 +134,25 @@ async def test_an_async_metric_that_cannot_be_read_is_absent(
     await benchmark.close()
 
 
+@pytest.mark.parametrize(("ends", "kind"), [(fail, "unreadable"), (lambda: 1.0, "missed-ticks")])
+async def test_slow_readings_cost_samples_only_where_there_are_any(
+    benchmark: Benchmark, rows: Rows, ends: Callable[[], Any], kind: str
+) -> None:
+    def slow() -> Any:
+        time.sleep(3 * INTERVAL)
+        return ends()
+
+    metric = Own(slow)
+
+    @BenchmarkSupervisor([metric], benchmark)
+    async def stage() -> None:
+        await asyncio.sleep(20 * INTERVAL)
+
+    await stage()
+    await benchmark.flush()
+    assert {event["kind"] for event in rows("select kind from event")} == {kind}
+
+
 async def test_the_event_of_an_unreadable_metric_has_its_description(benchmark: Benchmark, rows: Rows) -> None:
     await run(benchmark, Own(fail))
     (event,) = rows("select * from event where kind = 'unreadable'")

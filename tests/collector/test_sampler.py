@@ -13,7 +13,7 @@ from umlaut_async.clock import since_epoch
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.series import Series
-from umlaut_async.probes import Place, Probe
+from umlaut_async.probes import Lack, Place, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +165,32 @@ async def test_a_failing_read_is_a_gap_and_one_event(place: Place) -> None:
     assert bench.times() == [100, 400, 500]
     assert [event.kind for event in bench.events] == ["unreadable"]
     assert "sensor is away" in bench.events[0].message
+    await bench.sampler.close()
+
+
+async def test_what_a_reading_lacks_is_told_once_and_costs_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    forbidden = Lack("its left half", "it is locked", "run: unlock")
+    broken = Lack("its right half", "it is broken")
+    lacks = iter([(), (forbidden,), (forbidden, broken), (broken._replace(reason="still broken"),), ()])
+    bench = Bench(lambda: 5.0, lacks=lambda reading: next(lacks) if reading == 5.0 else 1 / 0)
+    bench.enter(1)
+    await bench.clock.advance(500 * MS)
+    assert bench.times() == [100, 200, 300, 400, 500]
+    assert bench.series.provenance == "measured"
+    assert [(event.kind, event.message, event.data) for event in bench.events] == [
+        (
+            "incomplete",
+            "kind 'words' was recorded without its left half: it is locked. To record it: run: unlock",
+            {"type": "kind", "description": "words", "part": "its left half", "reason": "it is locked",
+             "cure": "run: unlock"},
+        ),
+        (
+            "incomplete",
+            "kind 'words' was recorded without its right half: it is broken",
+            {"type": "kind", "description": "words", "part": "its right half", "reason": "it is broken", "cure": None},
+        ),
+    ]  # fmt: skip
+    assert [record.getMessage() for record in caplog.records] == [event.message for event in bench.events]
     await bench.sampler.close()
 
 

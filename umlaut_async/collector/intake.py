@@ -211,7 +211,8 @@ class Intake:
         """Hand the writer what is to be stored beside records, and return the spans of running calls."""
         for series in list(self.link.series.values()):
             self._writer.add_series(self.process_id, series)
-            if series.missed:
+            # What cannot be read has no samples that could be missing, and is told of in other words.
+            if series.missed and series.provenance not in (None, "unavailable"):
                 self._events.append(_missed(series, self._shares_interpreter))
         self.add_events()
         self._rows.forget_threads()
