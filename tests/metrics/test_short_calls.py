@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -120,9 +122,9 @@ async def main():
 
                     @BenchmarkSupervisor([CPUMetric("tree", children=True)], bm, name=f"{work.__name__} {seconds}")
                     def stage():
-                        before, began = used(), time.perf_counter()
+                        before, began = used(), time.perf_counter_ns()
                         work(seconds)
-                        known.append(100 * (used() - before) / (time.perf_counter() - began))
+                        known.append([time.perf_counter_ns() - began, used() - before])
 
                     for _ in range(5):
                         stage()
@@ -148,14 +150,17 @@ def test_the_cpu_of_a_tree_in_short_calls(others: str, tmp_path: Path) -> None:
         folder.mkdir()
         done = run_script_in(folder, TREE, others, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
-        query = "select span.name, result.value, result.provenance from span left join result on result.span = span.id"
+        query = (
+            "select span.name, span.duration, result.value, result.provenance"
+            " from span left join result on result.span = span.id"
+        )
         results = read(folder / "runs.db", f"{query} order by span.number")
-        known = read_list(done.stdout)
+        known = json.loads(done.stdout)
         assert len(results) == len(known) == 60
         events = read(folder / "runs.db", "select * from event where kind = 'too-short'")
         told = {event["data"]["stage"] for event in events}
         errors: list[float] = []
-        for result, truth in zip(results, known, strict=True):
+        for result, (inside, cpu) in zip(results, known, strict=True):
             if result["value"] is None:
                 assert result["name"] in told
                 assert others != "nobody"
@@ -165,13 +170,15 @@ def test_the_cpu_of_a_tree_in_short_calls(others: str, tmp_path: Path) -> None:
             assert 0 <= result["value"] <= 105 * (os.cpu_count() or 1) + 100 * tick
             assert result["provenance"] == "measured" or others != "nobody"
             if others == "nobody" or result["name"].endswith(" 0.1"):
-                errors.append(abs(result["value"] - truth))
-        assert len(errors) >= 15
+                # Between an edge of the call and the clocks inside it, other processes may have had the CPU, or not.
+                lowest = 100 * cpu * 1e9 / result["duration"]
+                unknown = 100 * (result["duration"] - inside) / result["duration"] * (os.cpu_count() or 1)
+                errors.append(max(0.0, lowest - result["value"], result["value"] - lowest - unknown))
+        if others == "nobody":
+            assert len(errors) == 60
+        elif len(errors) < 12:
+            return math.inf  # So many of the 15 long calls were too short: this machine does other things.
         # What a slow machine does to single ones is nothing to go by.
         return sorted(errors)[len(errors) * 9 // 10]
 
     best_of_three(3 if others == "nobody" else 20, off)
-
-
-def read_list(text: str) -> list[float]:
-    return [float(number) for number in text.strip().strip("[]").split(",")]

@@ -78,8 +78,8 @@ for _ in range(3):
 wait_for_all()
 """,
     "zombie": """
-child(burn, 0.3)
-time.sleep(0.8)
+os.waitid(os.P_PID, child(burn, 0.3), os.WEXITED | os.WNOWAIT)
+time.sleep(0.1)
 """,
     "nested": """
 def with_children():
@@ -93,16 +93,17 @@ wait_for_all()
 def leave_an_orphan():
     child(lingering, 0.3)
     time.sleep(0.15)
+ended, held = os.pipe()
 child(leave_an_orphan)
 wait_for_all()
-time.sleep(1.2)
+os.close(held)
+os.read(ended, 1)  # Until the orphan, which holds the other end, has ended.
 """,
     "ignored": """
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for _ in range(3):
     child(lingering, 0.1)
-    time.sleep(0.5)
-time.sleep(0.3)
+    wait_for_all()
 """,
 }
 
