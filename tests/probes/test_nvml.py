@@ -155,6 +155,18 @@ def _expect_failure(nvml: Nvml, field: Field, code: int) -> None:
         assert caught.value.cure
 
 
+def test_a_reading_that_was_on_its_way_when_another_lost_the_session_tells_why_that_was(
+    nvml: Nvml, fake: FakeNvml
+) -> None:
+    fake.says(errors={"nvmlDeviceGetPowerUsage": 9})
+
+    def meanwhile(module: Any, device: Any) -> float:
+        _expect_failure(nvml, POWER, 9)
+        return float(module.nvmlDeviceGetUtilizationRates(device).gpu)
+
+    _expect_failure(nvml, Field("utilisation", meanwhile), 9)
+
+
 def test_a_driver_that_goes_after_it_worked_is_a_gap_and_not_final(
     nvml: Nvml, fake: FakeNvml, now: list[float]
 ) -> None:

@@ -173,7 +173,8 @@ class Nvml:
         fault = explained(error, what, worked=self._worked)
         with self._lock:
             if session != self._session:
-                return fault  # It was lost, and that was seen to, while this call was on its way.
+                # It was lost, and that was seen to, while this call was on its way: it tells the cause, not the effect.
+                return type(self._fault)(*self._fault.args) if code == UNINITIALIZED else fault
             if code in STALE_DEVICE:
                 self._devices.pop(device, None)
             elif code in LOST_SESSION:
