@@ -36,37 +36,49 @@ def repeat(command: tuple[str, ...], times: int, keep_going: bool, **options: An
     tag = f"repeat-{uuid.uuid4().hex[:8]}"
     run = run._replace(tags=(*run.tags, tag))
     attendant = Attendant()
-    failed, made = 0, 0
+    failed = made = 0
     for _ in range(times):
-        status = _run_in_child(command, run._replace(run_uuid=str(uuid.uuid4())), attendant)
-        made += 1
+        status, begun = _run_in_child(command, run._replace(run_uuid=str(uuid.uuid4())), attendant)
+        made += begun
         failed = failed or status
+        if not begun:
+            break  # It has said why, and would again.
         _show(made, times)
         if status and (not keep_going or _was_told_to_end(attendant)):
             break
-    shown = "1 run has" if made == 1 else f"{made} runs have"
-    click.echo(f"umlaut: {shown} the tag {tag}", err=True)
+    if made:
+        click.echo(f"umlaut: {'1 run has' if made == 1 else f'{made} runs have'} the tag {tag}", err=True)
     end_as(failed)
 
 
-def _run_in_child(command: Sequence[str], run: Run, attendant: Attendant) -> int:
-    """Measure one run in a forked child, which is small and has one thread; return its status as of `waitpid`."""
+def _run_in_child(command: Sequence[str], run: Run, attendant: Attendant) -> tuple[int, bool]:
+    """Measure one run in a forked child, which is small and has one thread.
+
+    Returns:
+        Its status as of `waitpid`, and whether the command was begun.
+    """
     from umlaut_async.commands.attending import end_as
 
+    told, telling = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             attendant.forget()
-            end_as(measured(command, run).status)
+            ended = measured(command, run)
+            os.write(telling, b"begun")
+            end_as(ended.status)
         except click.exceptions.Exit as end:
             code = end.exit_code
         except BaseException as error:
             click.echo(f"umlaut: {safe(error) or type(error).__name__}", err=True)
         finally:
             os._exit(code)
+    os.close(telling)
     attendant.attend(pid)
-    return os.waitpid(pid, 0)[1]
+    _, status = os.waitpid(pid, 0)
+    with open(told, "rb") as reading:
+        return status, bool(reading.read())
 
 
 def _was_told_to_end(attendant: Attendant) -> bool:

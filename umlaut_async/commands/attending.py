@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from umlaut_async.commands.witness import Witness
@@ -44,7 +45,7 @@ class Attendant:
             if state is not None:
                 with contextlib.suppress(ChildProcessError):  # It may have been killed meanwhile.
                     os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG)
-                self._stop(state.si_status)
+                self._stop(state.si_status, child)
                 continue
             number = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD}).si_signo
             if number != signal.SIGCHLD:
@@ -86,15 +87,14 @@ class Attendant:
             if not self._witness.saw(number) or os.getpgid(child) != os.getpgrp():
                 os.kill(child, number)
 
-    def _stop(self, number: int) -> None:
-        if signal.SIGCONT in signal.sigpending():
-            return
-        if number not in PASSED_ON:
-            os.kill(os.getpid(), number)
-            return
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    def _stop(self, number: int, child: int) -> None:
+        if not _is_stopped(child):
+            return  # It goes on already.
+        # Sent while it is blocked, so that it is one with what the terminal may have sent.
         os.kill(os.getpid(), number)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        if number in PASSED_ON:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+            signal.pthread_sigmask(signal.SIG_BLOCK, {number})
 
 
 def end_as(status: int) -> NoReturn:
@@ -122,3 +122,11 @@ def die_of(number: int) -> NoReturn:
 def _flush() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in b"Tt"
