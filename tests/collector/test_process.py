@@ -169,3 +169,40 @@ def test_a_killed_process_is_lost_with_its_signal_and_all_its_samples(
     samples = rows("select max(t) as latest from (select t from sample union all select t1 from chunk)")
     assert killed_at - samples[0]["latest"] < 100_000_000
     support.until(lambda: not collectors())
+
+
+@pytest.mark.parametrize("executable", ["", "/bin/false", "/nowhere/python", "killed"])
+async def test_where_no_process_can_be_started_the_collector_runs_in_a_thread(
+    outside: Benchmark,
+    ended_calls: EndedCalls,
+    rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    executable: str,
+) -> None:
+    if executable == "killed":
+        script = tmp_path / "python"
+        script.write_text("#!/bin/sh\nkill -9 $$\n")
+        script.chmod(0o755)
+        executable = str(script)
+    monkeypatch.setattr(sys, "executable", executable)
+    own = Counter()
+
+    @BenchmarkSupervisor([TimeMetric("time"), MemoryMetric("memory", interval=0.02), own], outside)
+    async def stage() -> None:
+        await asyncio.sleep(0.5)
+
+    await stage()
+    await outside.flush()
+    await stage()
+    await outside.flush()
+    first, second = ended_calls()
+    assert (first["status"], second["status"]) == ("ok", "ok")
+    # The first may have lost its first edge with the process that was to read it.
+    assert set(second["results"]) == {"time", "memory", "counter"}
+    assert second["results"]["memory"]["data"]["n"] >= 5
+    assert [record.levelname for record in caplog.records if "runs in a thread" in record.getMessage()] == ["WARNING"]
+    assert [row["collector"] for row in rows("select json_extract(collector, '$.mode') as collector from run")] == [
+        "thread"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ class Address(NamedTuple):
 
 def new_address(run: str, database: str) -> Address | None:
     """Make a folder for the socket of a run; None where its path would be too long or there can be none."""
+    if sys.platform != "linux":
+        return None  # Other systems have no sockets of packets.
     # Not by tempfile, which takes milliseconds to import: this is on the path of the first call.
     for base in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):
         folder = f"{base}/umlaut-{os.urandom(6).hex()}"

@@ -64,13 +64,15 @@ class Door:
 
     def open(self) -> None:
         """Begin to listen. Where that cannot be, other processes run unmeasured, which they say themselves."""
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listening = None
         try:
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             listening.bind(self._address.socket)
             listening.listen(_BACKLOG)
         except OSError as error:
-            listening.close()
-            _logger.warning("processes that this one starts cannot join its run: %s", error)
+            if listening is not None:
+                listening.close()
+            _logger.info("processes that this one starts cannot join its run: %s", error)
             return
         listening.setblocking(False)
         self._socket = listening

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.settings import RunSettings
 
 _GRACE = 0.005
+_IN_A_THREAD = "the collector could not be started as a process of its own (%s); it runs in a thread"
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -47,7 +48,7 @@ def start(
     opened: threading.Event,
     settled: threading.Event,
     unmeasured: Tally,
-) -> Channel:
+) -> Channel | None:
     """Collect a run in a process of its own, or in a thread of this one where none can be started.
 
     Args:
@@ -59,9 +60,15 @@ def start(
         unmeasured: Counts what comes after the collector has died.
 
     Returns:
-        The connection, which belongs to this process alone.
+        The connection, which belongs to this process alone; None where there can be none.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        # Other systems than Linux have no sockets of packets.
+        _logger.warning(_IN_A_THREAD, error)
+        thread.start(settings._replace(collector="thread"), link, ledger, opened, settled)
+        return None
     channel = Channel(ours)
     attach(channel, link)
 
@@ -73,7 +80,7 @@ def start(
             if forward(settings, None, channel, link, ledger, opened, settled, unmeasured):
                 return
             why = "it ended before it had begun"
-        _logger.warning("the collector could not be started as a process of its own (%s); it runs in a thread", why)
+        _logger.warning(_IN_A_THREAD, why)
         channel.close()
         link.notify = None
         link.idle.extend(series for series in list(link.series.values()) if series.calls)
@@ -91,15 +98,15 @@ def start(
 
 def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
-    if not sys.executable:
-        return "this Python is part of another program"
-    command = [sys.executable, "-P", "-c", _START, _ROOT, str(theirs.fileno())]
-    try:
-        with theirs:
+    with theirs:
+        if not sys.executable:
+            return "this Python is part of another program"
+        command = [sys.executable, "-P", "-c", _START, _ROOT, str(theirs.fileno())]
+        try:
             status = subprocess.run(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, start_new_session=True, check=False,
             ).returncode  # fmt: skip
-    except OSError as error:
-        return str(error)
+        except OSError as error:
+            return str(error)
     return None if status == 0 else f"it ended with status {status}"
