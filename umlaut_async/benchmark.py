@@ -210,7 +210,7 @@ class Benchmark:
             data,
         )
         if (recorder := self.require_recording()) is not None:
-            recorder.link.append(record)
+            recorder.link.append_value(record)
         else:
             self.miss()
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from umlaut_async.records import Reading
 
 _ERROR_LENGTH = 1000
+_LOOK = 0x3FF
+"""Where a call's number has none of these bits, it looks whether the collector still takes records."""
 _EXACT = 2**53
 """The largest number up to which floats hold every integer."""
 
@@ -170,6 +172,8 @@ class Call:
                     self.entries, *self._stepped(), self._entered, left,
                 )
             )  # fmt: skip
+            if not number & _LOOK:
+                link.look()
         except Exception as failure:
             link.failed(failure)
 

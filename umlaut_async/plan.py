@@ -28,6 +28,10 @@ class Link(Protocol):
         """Hand over the record of a call that has ended."""
         ...
 
+    def look(self) -> None:
+        """Look whether too many records wait; done now and then."""
+        ...
+
     def failed(self, failure: Exception) -> None:
         """Report a failure of our own, which must not reach the stage."""
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from umlaut_async import BenchmarkSupervisor, Metric, TimeMetric
-from umlaut_async.collector.intake import _missed
+from umlaut_async.collector.lacks import missed_ticks
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Probe
@@ -116,13 +116,13 @@ async def test_lone_surrogates_are_stored_as_escapes(benchmark: Benchmark, ended
 def test_missed_samples_are_said_in_the_same_words_however_many_they_are() -> None:
     series = Series(Link(), 1, "kind", "unit", "words", Probe("key", float, "test"), 1_000_000)
     series.missed = 1
-    one = _missed(series, True)
+    one = missed_ticks(series, shares_interpreter=True)
     series.missed = 17
-    many = _missed(series, True)
+    many = missed_ticks(series, shares_interpreter=True)
     assert one.message == many.message
     assert (one.data or {})["missed"] == 1
     assert (many.data or {})["missed"] == 17
     assert series.missed == 0
     # From outside the process, holding the interpreter is no excuse.
     assert "process" in one.message
-    assert "process" not in _missed(series, False).message
+    assert "process" not in missed_ticks(series, shares_interpreter=False).message

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umlaut_async.collector import window
 from umlaut_async.collector.window import SampleLog
 from umlaut_async.summary import summarise
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 finite = st.floats(-1e6, 1e6)
 
 
 BLOCK = 4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_blocks() -> Iterator[None]:
-    """Let blocks be small, so that windows span several."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(window, "BLOCK", BLOCK)
-        yield
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), finite), max_size=40), st.integers(0, 50), st.integers(0, 50))
@@ -69,7 +55,7 @@ def test_what_leaves_memory_is_carried_by_open_windows(values: list[float], star
     for t, value in enumerate(values):
         log.insert(t, value)
         if len(log.times) >= 2 * BLOCK:
-            log.forget_block([(1, start)])
+            log.forget(0, BLOCK, [(1, start)])
     assert len(log.times) < 2 * BLOCK
     found = log.summary(1, start, len(values))
     expected = summarise(values[start + 1 :])
@@ -85,7 +71,7 @@ def test_a_window_is_forgotten_once_it_was_summarised() -> None:
     log = SampleLog()
     for t in range(8):
         log.insert(t, t)
-    log.forget_block([(1, 0)])
+    log.forget(0, BLOCK, [(1, 0)])
     assert log.summary(1, 0, 100) == summarise([1, 2, 3, 4, 5, 6, 7])
     assert log.summary(1, 0, 100) == summarise([4, 5, 6, 7])
 

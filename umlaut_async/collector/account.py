@@ -49,6 +49,13 @@ class Ledger:
             dropped = {**dropped, reason: dropped.get(reason, 0) + count}
             self._account = Accounting(recorded, stored, dropped, in_flight - count)
 
+    def lose(self, reason: str) -> None:
+        """Enter that nothing is left of what was committed."""
+        recorded, stored, dropped, in_flight = self._account
+        if stored:
+            dropped = {**dropped, reason: dropped.get(reason, 0) + stored}
+            self._account = Accounting(recorded, 0, dropped, in_flight)
+
     def learn(self, stored: int, dropped: dict[str, int]) -> None:
         """Enter what a collector in another process tells became of the records."""
         recorded = self._account.recorded

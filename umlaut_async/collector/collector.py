@@ -6,12 +6,12 @@ import asyncio
 import importlib
 import logging
 import os
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.description import describe
 from umlaut_async.collector.door import Door
+from umlaut_async.collector.overhead import Watched, overhead
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, wait
@@ -82,9 +82,11 @@ class Collector:
         """The module of that name, once it is imported."""
         self._tried = asyncio.Event()
         """Set when the database is open, or could not be opened."""
-        self._ledgers = [ledger]
         self._vitals = Vitals()
-        self._door = None if settings.address is None else Door(settings.address, self)
+        self._watched = Watched()
+        self._watched.ledgers.append(ledger)
+        self._watched.samplers.append(self._sampler)
+        self._door = None if settings.address is None else Door(settings.address, self, settings.limits)
         self.after_round: Callable[[], Awaitable[None]] | None = None
         """Called when requests have been answered."""
 
@@ -141,11 +143,14 @@ class Collector:
         sampler = Sampler(events.append)
         self._listen(link, sampler)
         parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
-        self._ledgers.append(ledger)
-        self._intakes.append(
-            await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
-        )
+        self._watched.ledgers.append(ledger)
+        self._watched.samplers.append(sampler)
+        self._add(await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events))
         return True
+
+    def _add(self, intake: Intake) -> None:
+        self._intakes.append(intake)
+        self._watched.intakes.append(intake)
 
     async def _open(self) -> None:
         try:
@@ -154,7 +159,7 @@ class Collector:
             self._writer, intake = await self._opening.open_run(
                 self._settings, self._pid, self._started, self._link, self._sampler, self._ledger, self._events
             )
-            self._intakes.append(intake)
+            self._add(intake)
         except Exception as error:
             self._failure = _as_store_error(error)
             if self._settings.implied:
@@ -230,7 +235,7 @@ class Collector:
             await self._see_off(self._writer)
             if ending is not None:
                 deaths = [intake.death for intake in self._intakes if intake.death is not None]
-                await self._writer.finish(since_epoch(now()), ending, self._described(), deaths)
+                await self._writer.finish(since_epoch(now()), ending, await self._described(), deaths)
         except Exception as error:
             failure = _as_store_error(error)
             if ending is not None:
@@ -281,15 +286,14 @@ class Collector:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
         return StoreError(f"{lost} record(s) could not be stored and are lost ({reasons}); all others are on disk")
 
-    def _described(self) -> dict[str, object]:
-        accounts = [ledger.account() for ledger in self._ledgers]
-        dropped = sum((Counter(account.dropped) for account in accounts), Counter[str]())
+    async def _described(self) -> dict[str, object]:
+        assert self._writer is not None
+        own_process = self._settings.collector == "process"
         return {
             "mode": self._settings.collector,
-            "journal": None if self._writer is None else self._writer.journal,
-            "recorded": sum(account.recorded for account in accounts),
-            "stored": sum(account.stored for account in accounts),
-            "dropped": dict(dropped),
+            "journal": self._writer.journal,
+            **self._watched.counts(),
+            **overhead(own_process=own_process, writer_seconds=await self._writer.cpu_time()),
         }
 
 

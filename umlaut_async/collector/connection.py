@@ -6,6 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.collector import wire
+from umlaut_async.collector.lacks import dropped_records
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.series import EdgeRequest, Series
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.channel import Channel
+    from umlaut_async.collector.limits import Limits
     from umlaut_async.errors import StoreError
     from umlaut_async.records import Ending, StageRecord
 
@@ -54,10 +56,13 @@ class Connection:
         pid: The process.
         ledger: Where its records are counted.
         report: Takes the events of the process.
+        limits: How much of it may wait.
     """
 
-    def __init__(self, channel: Channel, pid: int, ledger: Ledger, report: Callable[[EventRecord], None]) -> None:
-        self.link = Link()
+    def __init__(
+        self, channel: Channel, pid: int, ledger: Ledger, report: Callable[[EventRecord], None], limits: Limits
+    ) -> None:
+        self.link = Link(limits)
         self._channel = channel
         self._pid = pid
         self._ledger = ledger
@@ -102,13 +107,15 @@ class Connection:
             self._add_samples(samples)
         for call in batch.calls:
             self._end(call)
+        self.link.look()
         for value in batch.values:
-            self.link.append(value)
+            self.link.append_value(value)
         for t, kind, message, data in batch.events:
             self._report(EventRecord(t, kind, message, None if data is None else decode(data)))
         for reason, count in batch.dropped.items():
             self._ledger.take(count)
             self._ledger.drop(reason, count)
+            self._report(dropped_records(reason, count, f" in process {self._pid}"))
         for number, ending in batch.requests:
             self._request(number, ending)
 
@@ -152,6 +159,7 @@ class Connection:
         times, values, since = array("q", samples.times), array("d", samples.values), array("q", samples.since)
         for index, (t, value) in enumerate(zip(times, values, strict=True)):
             series.log.insert(t, value, since[index] if since else 0)
+        series.make_room()
 
     def _end(self, call: wire.EndedCall) -> None:
         number, started, duration, entered, left = call[1], call[4], call[5], call[11], call[12]

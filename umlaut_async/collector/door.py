@@ -21,6 +21,7 @@ from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest
 if TYPE_CHECKING:
     from umlaut_async.collector import wire
     from umlaut_async.collector.address import Address
+    from umlaut_async.collector.limits import Limits
     from umlaut_async.collector.link import Link
 
 _logger = logging.getLogger("umlaut_async")
@@ -53,9 +54,11 @@ class Door:
     Args:
         address: Where they knock.
         host: Whom they visit.
+        limits: How much of each may wait.
     """
 
-    def __init__(self, address: Address, host: Host) -> None:
+    def __init__(self, address: Address, host: Host, limits: Limits) -> None:
+        self._limits = limits
         self._address = address
         self._host = host
         self._socket: socket.socket | None = None
@@ -111,7 +114,7 @@ class Door:
 
     async def _serve(self, channel: Channel, reception: Reception, hello: wire.Hello) -> None:
         ledger, events = Ledger(), list[EventRecord]()
-        connection = Connection(channel, hello.pid, ledger, events.append)
+        connection = Connection(channel, hello.pid, ledger, events.append, self._limits)
         stores = await self._host.admit(connection.link, hello, ledger, events)
         watch = Watch(hello.pid)
         try:

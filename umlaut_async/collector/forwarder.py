@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from umlaut_async import errors
 from umlaut_async.collector import wire
+from umlaut_async.collector.limits import FULL
 from umlaut_async.collector.outgoing import Outgoing, announcement, narrow
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.errors import StoreError
@@ -124,11 +125,14 @@ class Forwarder:
             # The run ends: its request comes after the records of the calls that end with it.
             for call in open_calls.values():
                 call.abandon()
+        if refused := self._link.refused.take():
+            self._ledger.take(refused)
+            batch.dropped[FULL] = refused
         left = len(self._link.records)
         while True:
             turn = min(left, _MESSAGE)
             left -= turn
-            await self._take([self._link.records.popleft() for _ in range(turn)], batch)
+            await self._take(self._link.take(turn), batch)
             if not left:
                 self._outgoing.show(open_calls, batch)
             self._outgoing.describe(batch)
@@ -157,7 +161,8 @@ class Forwarder:
         except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
             _logger.exception("records could not be sent to the collector, which is a defect of umlaut_async")
             lost = len(batch.calls) + len(batch.values)
-            message = wire.encode(wire.Batch(dropped={"defect": lost}, requests=batch.requests))
+            dropped = {**batch.dropped, "defect": lost}
+            message = wire.encode(wire.Batch(dropped=dropped, requests=batch.requests))
         with contextlib.suppress(OSError):
             await self._channel.send(message)
 

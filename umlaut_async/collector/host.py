@@ -60,7 +60,7 @@ async def _collect(channel: Channel) -> None:
         return  # The measured process is gone.
     assert hello.settings is not None
     ledger = Ledger()
-    connection = Connection(channel, hello.pid, ledger, lambda event: collector.report(event))
+    connection = Connection(channel, hello.pid, ledger, lambda event: collector.report(event), hello.settings.limits)
     told: list[asyncio.Task[None]] = []
 
     async def reply() -> None:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from socket import gethostname
 from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now, since_epoch
-from umlaut_async.probes import FIRST_DEADLINE, Place
-from umlaut_async.records import (
-    LOST,
-    CallRecord,
-    EventRecord,
-    FlushRequest,
-    Record,
-    StageRecord,
-    ValueRecord,
-    is_counted,
-)
+from umlaut_async.collector.lacks import dropped_records, dropped_samples, missed_ticks
+from umlaut_async.collector.limits import FULL
+from umlaut_async.probes import FIRST_DEADLINE
+from umlaut_async.records import LOST, CallRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 from umlaut_async.store.deaths import Death, OpenCall, Witness
 
 if TYPE_CHECKING:
@@ -30,10 +24,9 @@ if TYPE_CHECKING:
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.rows import Row, Rows
     from umlaut_async.collector.sampler import Sampler
-    from umlaut_async.collector.series import Series
     from umlaut_async.collector.vitals import Seen, Vitals
     from umlaut_async.collector.writer import Writer
-    from umlaut_async.records import Ending
+    from umlaut_async.records import Ending, EventRecord
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -89,8 +82,10 @@ class Intake:
         self._shown: set[int] = set()
         self._running: dict[int, Row] = {}
         self._open_calls: dict[int, Call] = {}
-        self._defects = 0
-        """Records that were dropped since this was last reported."""
+        self._drops: Counter[str] = Counter()
+        """Records that were dropped since this was last reported, by the reason."""
+        self.missed = self.samples_dropped = 0
+        """How many ticks were missed, and samples dropped, from the beginning of the process."""
 
     async def close(self) -> None:
         """Let go of what reads for the process."""
@@ -127,13 +122,16 @@ class Intake:
         spans = [self._rows.lost(call) for call in calls]
         self._ledger.take(len(spans))
         for span in spans:
-            self._writer.add((span,))
+            self._writer.units.add((span,))
         open_calls = tuple(OpenCall(span[4], span[7]) for span in spans)
         identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(now())
         self.death = Death(*identity, open_calls, Witness(how, *seen))
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:
         waiting = len(self.link.records)
+        if refused := self.link.refused.take():
+            self._ledger.take(refused)
+            self._drop(FULL, refused)
         while waiting > 0:
             turn = min(waiting, _TURN)
             self._take_turn(turn, requests)
@@ -142,7 +140,7 @@ class Intake:
 
     def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
         self._rows.forget_threads()
-        records = [self.link.records.popleft() for _ in range(turn)]
+        records = self.link.take(turn)
         # First of all: whatever happens here, they are answered.
         for record in records:
             if isinstance(record, FlushRequest):
@@ -156,22 +154,39 @@ class Intake:
                 self._defect()
 
     def _take_record(self, record: Record) -> None:
-        if type(record) is tuple:
+        if self._is_full and is_counted(record):
+            self._refuse(record)
+        elif type(record) is tuple:
             # Made one at a time: many at once would be followed by the garbage collector.
             call = new_call_record(CallRecord, record)
             self._ended.add(call.number)
             if self._rows.awaits_edges(call):
                 self._held.append(call)
             else:
-                self._writer.add(self._rows.call(call))
+                self._writer.units.add(self._rows.call(call))
         elif isinstance(record, ValueRecord):
-            self._writer.add(self._rows.value(record))
+            self._writer.units.add_value(self._rows.value(record))
         elif isinstance(record, StageRecord):
             self._rows.add_stage(record)
 
+    @property
+    def _is_full(self) -> bool:
+        limits, units = self.link.limits, self._writer.units
+        return len(units) + len(self._held) >= limits.records or units.data >= limits.data
+
+    def _refuse(self, record: Record) -> None:
+        self._drop(FULL, 1)
+        if type(record) is tuple:
+            number = CallRecord(*record).number
+            self._ended.add(number)
+            self.link.forget_call(number)
+
+    def _drop(self, reason: str, count: int) -> None:
+        self._ledger.drop(reason, count)
+        self._drops[reason] += count
+
     def _defect(self) -> None:
-        self._ledger.drop("defect", 1)
-        self._defects += 1
+        self._drop("defect", 1)
         _logger.exception("a record could not be stored, which is a defect of umlaut_async")
 
     async def settle(self, wait: bool) -> None:
@@ -202,7 +217,7 @@ class Intake:
             self._rows.forget_threads()
             for record in ready:
                 try:
-                    self._writer.add(self._rows.call(record))
+                    self._writer.units.add(self._rows.call(record))
                 except Exception:
                     self._defect()
             return
@@ -213,7 +228,12 @@ class Intake:
             self._writer.add_series(self.process_id, series)
             # What cannot be read has no samples that could be missing, and is told of in other words.
             if series.missed and series.provenance not in (None, "unavailable"):
-                self._events.append(_missed(series, self._shares_interpreter))
+                self.missed += series.missed
+                self._events.append(missed_ticks(series, shares_interpreter=self._shares_interpreter))
+            series.make_room()
+            if series.dropped:
+                self.samples_dropped += series.dropped
+                self._events.append(dropped_samples(series))
         self.add_events()
         self._rows.forget_threads()
         self._shown -= self._ended
@@ -236,10 +256,8 @@ class Intake:
 
     def add_events(self) -> None:
         """Hand the writer the events that have come up."""
-        if self._defects:
-            count, self._defects = self._defects, 0
-            message = "records could not be made ready to be stored, which is a defect of umlaut_async"
-            self._events.append(EventRecord(now(), "drop", message, {"reason": "defect", "count": count}))
+        while self._drops:
+            self._events.append(dropped_records(*self._drops.popitem()))
         while self._events:
             event = self._events.pop(0)
             try:
@@ -247,17 +265,3 @@ class Intake:
             except Exception:
                 # No record of the user's is lost, so the account does not count it.
                 _logger.exception("an event could not be stored, which is a defect of umlaut_async: %r", event)
-
-
-def _missed(series: Series, shares_interpreter: bool) -> EventRecord:
-    """Return the event of the ticks that a series missed since the last one."""
-    missed, series.missed = series.missed, 0
-    why = "a reading took longer than the interval"
-    if series.probe.place is Place.CALLER:
-        why = "the collector got no turn in time"
-        if shares_interpreter:
-            why += ', since code held the interpreter; Benchmark(..., collector="process") samples from outside'
-    # Without the number, so that all that are said of a series are one message.
-    message = f"samples are missing of {series.measure_type!r} at {series.interval / 1e9:g} s: {why}"
-    data = {"series": series.number, "type": series.measure_type, "missed": missed}
-    return EventRecord(now(), "missed-ticks", message, data)

@@ -10,11 +10,12 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
+from umlaut_async.collector.limits import Limits, Tally
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.outside import OutsideSeries
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Place
-from umlaut_async.records import FlushRequest, Record, is_counted
+from umlaut_async.records import CallRecord, FlushRequest, Record, ValueRecord, is_counted
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_LIMITS = Limits()
+
 
 class Link:
     """The records of one process on their way to the collector.
+
+    Args:
+        limits: How much may wait here. What comes beyond that is counted and dropped.
 
     Attributes:
         recording: Whether calls are measured.
@@ -39,6 +45,9 @@ class Link:
         open_calls: The calls that have not ended, by number.
         records: What the collector has not taken yet, oldest first.
         append: Adds a record.
+        refused: How many records of calls and values were dropped, since too many waited.
+        full: Whether records are dropped at present.
+        pressed: Whether so much waits that samples, which are the first to be dropped, are to make room.
         series: All series, by number.
         sources: What the stages use, by number: series, and what has one series for each event loop.
         idle: Series that a call entered while no task sampled them.
@@ -51,7 +60,8 @@ class Link:
         announce: Makes a new series known to it, as soon as that can be done at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = _LIMITS) -> None:
+        self.limits = limits
         self.recording = True
         self.inherited: object | None = None
         self.numbers = itertools.count(1)
@@ -59,6 +69,9 @@ class Link:
         self.open_calls: dict[int, Call] = {}
         self.records: deque[Record] = deque()
         self.append: Callable[[Record], None] = self.records.append
+        self.refused = Tally()
+        self.full = self.pressed = False
+        self._data_added = self._data_taken = 0
         self.series: dict[int, Series] = {}
         self.sources: dict[int, Series | LoopSeries] = {}
         self.idle: deque[Series] = deque()
@@ -105,6 +118,52 @@ class Link:
         interval = None if metric.interval is None else round(metric.interval * 1e9)
         make = Series if self.notify is None or probe.outside is None else OutsideSeries
         return make(self, next(self._series_numbers), *described, probe, interval)
+
+    def append_value(self, value: ValueRecord) -> None:
+        """Add a value of the user, which can be of any size."""
+        if value.data is not None:
+            self._data_added += len(value.data)
+        self.append(value)
+        self.look()
+
+    def look(self) -> None:
+        """Drop what comes from now on, if as much waits as may. Calls look now and then: the collector may hang."""
+        records, data = len(self.records), self._data_added - self._data_taken
+        self.pressed = 2 * records >= self.limits.records or 2 * data >= self.limits.data
+        if records >= self.limits.records or data >= self.limits.data:
+            self.full = True
+            self.append = self._refuse
+
+    def _refuse(self, record: Record) -> None:
+        if not is_counted(record):
+            self.records.append(record)
+            return
+        self.refused.add()
+        if isinstance(record, ValueRecord):
+            self._data_taken += len(record.data or "")
+        else:
+            self.forget_call(CallRecord(*record).number)
+
+    def forget_call(self, number: int) -> None:
+        """Let go of what the series know of an ended call, of which nothing is recorded."""
+        for source in list(self.sources.values()):
+            if isinstance(source, LoopSeries):
+                source.forget(number)
+        for series in list(self.series.values()):
+            series.forget_call(number)
+
+    def take(self, count: int) -> list[Record]:
+        """Return the oldest records, and take new ones again once there is room; only the collector does so."""
+        records = [self.records.popleft() for _ in range(count)]
+        for record in records:
+            if isinstance(record, ValueRecord) and record.data is not None:
+                self._data_taken += len(record.data)
+        if self.pressed:
+            self.look()
+            if self.full and not self.pressed:
+                self.full = False
+                self.append = self.records.append
+        return records
 
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""
@@ -173,8 +232,8 @@ class Link:
                 self.append(record)
 
     def in_flight(self) -> int:
-        """Return how many records of calls and values the collector has not taken yet."""
-        return sum(map(is_counted, self.records.copy()))
+        """Return how many records of calls and values the collector has not taken yet, or not counted as dropped."""
+        return sum(map(is_counted, self.records.copy())) + self.refused.waiting
 
     def failed(self, failure: Exception) -> None:
         """Report the first failure of our own on the measured path."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from umlaut_async.collector import wire
+from umlaut_async.collector.lacks import dropped_samples
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.threads import ThreadNames
 from umlaut_async.probes import Place, UnavailableError, UnreadableError
@@ -145,6 +146,8 @@ class Outgoing:
                 batch.series.append(announcement(series))
             if series.probe.outside is None:
                 self._add_samples(series, batch)
+            if series.dropped:
+                self._events.append(dropped_samples(series))
         for t, kind, message, data in self._events:
             batch.events.append(wire.Event(t, kind, storable(message), None if data is None else encode(data)))
         self._events.clear()

@@ -105,7 +105,7 @@ class Recorder:
         self, settings: RunSettings, before_end: Callable[[], None], inherited: Inherited | None = None
     ) -> None:
         self.uuid = settings.uuid
-        self.link = Link()
+        self.link = Link(settings.limits)
         self.link.inherited = None if inherited is None else inherited.link
         self._parent = None if inherited is None else inherited.pid
         self.opened = threading.Event()

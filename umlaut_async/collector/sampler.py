@@ -48,6 +48,8 @@ class Sampler:
         self._reading_edges: set[Series] = set()
         self.edge_taken = asyncio.Event()
         """Set whenever edge requests have been answered."""
+        self.worst_lateness = 0
+        """By how many nanoseconds a tick came late, at most."""
 
     def start(self, series: Series) -> None:
         """Sample a series until no call wants it any more."""
@@ -93,6 +95,7 @@ class Sampler:
                 series.missed += due - tick - 1
             tick = due
             await self._wait(series, began + tick * series.interval)
+            self.worst_lateness = max(self.worst_lateness, self._clock.now() - began - tick * series.interval)
             idle = 0 if series.calls else idle + 1
             if idle > _LINGER:
                 series.sampled = False
@@ -103,6 +106,7 @@ class Sampler:
             taken = await self._tick(series)
             if taken is not None and series.samples:
                 _add(series, earlier, taken)
+                series.make_room()
             # After a gap there is nothing to reckon the next rate from.
             earlier = taken
         series.sampled = False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from umlaut_async.clock import since_epoch
 from umlaut_async.collector.window import SampleLog
 from umlaut_async.probes import Place, Probe
+from umlaut_async.store.chunks import BLOCK
 from umlaut_async.store.values import storable
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Series:
         """Whether a collector in another process knows of it."""
         self.missed = 0
         """Ticks missed since this was last reported."""
+        self.dropped = 0
+        """Samples dropped since this was last reported."""
         self._link = link
         self._edge_samples: deque[tuple[int, float]] = deque()
         self._next_edge_sample = 0
@@ -155,6 +158,8 @@ class Series:
         self.edges[last] = ended, None if asked is None or asked >= ended else overdue(ended - asked)
 
     def _request_edge(self, request: EdgeRequest) -> None:
+        if self._link.full:
+            return  # Nobody takes them at present, and the call will not be recorded.
         self.edge_requests.append(request)
         self._link.waiting.append(self)
         self._link.wake()
@@ -203,7 +208,26 @@ class Series:
 
     def forget_block(self) -> None:
         """Let the log drop its oldest block; calls whose results are not made yet carry what they need of it."""
-        self.log.forget_block((call, since_epoch(started)) for call, started in self.windows.copy().items())
+        self.log.forget(0, BLOCK, self._open_windows())
+
+    def make_room(self) -> None:
+        """Drop the oldest samples that are not stored, if more of these wait than may."""
+        most = BLOCK if self._link.pressed else self._link.limits.samples
+        unstored = len(self.log.times) - self.log.settled
+        if unstored > most:
+            # Some more at once, since each time all that is left is moved.
+            count = unstored - most + most // 8
+            self.log.forget(self.log.settled, self.log.settled + count, self._open_windows())
+            self.dropped += count
+
+    def _open_windows(self) -> list[tuple[int, int]]:
+        return [(call, since_epoch(started)) for call, started in self.windows.copy().items()]
+
+    def forget_call(self, number: int) -> None:
+        """Let go of a call that has ended and of which nothing is recorded."""
+        self.windows.pop(number, None)
+        self.log.forget_window(number)
+        self.take_edges(number)
 
     def take_edge_samples(self) -> None:
         """Move to the log what the callers read at the edges of their calls."""

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from umlaut_async.collector.address import Address, inherited
+from umlaut_async.collector.limits import Limits
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 
 
@@ -36,6 +37,8 @@ class RunSettings(NamedTuple):
     """The collector of the run, where another process has begun it."""
     pid: int = 0
     """The process whose settings these are."""
+    limits: Limits = Limits()
+    """How much may wait in a buffer."""
 
     def begun(self, uuid: str, joins: Address | None, *, implied: bool, replacing: bool) -> RunSettings:
         """Return the settings of a run that this process begins now.

@@ -6,7 +6,6 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
-from umlaut_async.store.chunks import BLOCK
 from umlaut_async.summary import Summary, merge, summarise
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ class SampleLog:
         self.settled = 0
         """How many samples, from the oldest, are being written or are: nothing may come between these any more."""
         self._since = array("q") if spans else None
-        self._carried: dict[int, Summary] = {}
+        self._carried: dict[int, tuple[Summary, int]] = {}
+        """What is carried for a window, and until when that is."""
 
     def insert(self, t: int, value: float, since: int = 0) -> None:
         """Add a sample in its place.
@@ -65,23 +65,33 @@ class SampleLog:
             start: Nanoseconds since the epoch.
             end: Likewise.
         """
-        return merge(self._carried.pop(call, None), self._within(start, end))
+        carried, start = self._carried.pop(call, (None, start))
+        return merge(carried, self._within(start, end))
 
-    def forget_block(self, windows: Iterable[tuple[int, int]]) -> None:
-        """Drop the oldest block of samples; windows that may still be open carry what they need of it.
+    def forget_window(self, call: int) -> None:
+        """Forget what was carried for the window of a call."""
+        self._carried.pop(call, None)
+
+    def forget(self, first: int, last: int, windows: Iterable[tuple[int, int]]) -> None:
+        """Drop samples; windows that may still be open carry what they need of these and of all before them.
 
         Args:
+            first: The index of the first of them.
+            last: The index after the last.
             windows: The number and the start of each.
         """
-        end = self.times[-1] + 1
+        until, end = self.times[last - 1], self.times[-1] + 1
         for call, start in windows:
-            if part := merge(self._carried.get(call), self._within(start, end, BLOCK)):
-                self._carried[call] = part
-        del self.times[:BLOCK]
-        del self.values[:BLOCK]
+            carried, start = self._carried.get(call, (None, start))
+            if start <= until and (part := merge(carried, self._within(start, end, last))):
+                # What comes late may still lie between those that are dropped and those that stay.
+                self._carried[call] = part, until if first else start
+        del self.times[first:last]
+        del self.values[first:last]
         if self._since is not None:
-            del self._since[:BLOCK]
-        self.settled -= BLOCK
+            del self._since[first:last]
+        if first < self.settled:
+            self.settled -= last - first
 
     def _within(self, start: int, end: int, limit: int | None = None) -> Summary | None:
         if self._since is None:

@@ -12,11 +12,12 @@ from sqlalchemy import delete, update
 from umlaut_async.collector.batches import Doubt, Rest
 from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run, heartbeat
 from umlaut_async.collector.tails import Tail
+from umlaut_async.collector.units import Units, process_of_unit
 from umlaut_async.errors import StoreConnectionError, StoreError
-from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed
+from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed, writer_seconds
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key, process_of
+from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +73,9 @@ class Writer:
         """Where stored and dropped records are counted, by the key of the process."""
         self._living: set[int] = set()
         """The keys of the processes that have not ended."""
-        self._units: list[Unit] = []
+        self.units = Units()
+        """What waits to be stored."""
+        self.add = self.units.add
         self._tails: dict[int, Tail] = {}
         self._events: list[Row] = []
         self._new_series: list[Row] = []
@@ -125,10 +128,6 @@ class Writer:
         deaths = [] if death is None else [death]
         await run_transaction(self._engine, lambda session: end_processes(session, {process_id}, ended, how, deaths))
 
-    def add(self, unit: Unit) -> None:
-        """Take the rows of one record."""
-        self._units.append(unit)
-
     def add_event(self, event: Row) -> None:
         """Take the row of an event."""
         self._events.append(event)
@@ -163,11 +162,11 @@ class Writer:
         """
         deadline = time.monotonic() + PATIENCE
         await self._settle_doubt()
-        left, size = len(self._units), _BATCH
+        left, size = len(self.units), _BATCH
         # After a refusal the samples and the rest go alone, so that it is clear what was refused.
         suspicious = gave_up = False
         while True:
-            units = self._units[: min(left, size)]
+            units = self.units.first(min(left, size))
             last = len(units) == left and not (suspicious and units)
             try:
                 await self._transact(units, self._rest(running) if last else None, seen, durable and last)
@@ -184,12 +183,12 @@ class Writer:
                 if len(units) > 1 or last:
                     size = max(1, len(units) // 2)
                     continue
-                self._ledgers[_process_of(units[0])].drop("refused", 1)
+                self._ledgers[process_of_unit(units[0])].drop("refused", 1)
                 self._refused(1, error)
             else:
                 self._count(units)
                 size = min(2 * size, _BATCH)
-            del self._units[: len(units)]
+            self.units.let_go(len(units))
             left -= len(units)
             if last:
                 return
@@ -199,7 +198,7 @@ class Writer:
             (ledger,) = self._ledgers.values()
             ledger.store(len(units))
             return
-        for process_id, count in Counter(map(_process_of, units)).items():
+        for process_id, count in Counter(map(process_of_unit, units)).items():
             self._ledgers[process_id].store(count)
 
     async def finish(
@@ -223,6 +222,10 @@ class Writer:
             await (end_part if shared else end_run)(session, self.run_uuid, ended, ending, collector)
 
         await run_transaction(self._engine, end, durable=True)
+
+    async def cpu_time(self) -> float:
+        """Return the CPU time in seconds of the thread that writes, if there is one."""
+        return await writer_seconds(self._engine)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -276,8 +279,8 @@ class Writer:
         committed = await was_committed(self._engine, transaction)
         self._doubt = None
         if committed:
-            self._count(self._units[:count])
-            del self._units[:count]
+            self._count(self.units.first(count))
+            self.units.let_go(count)
             if rest is not None:
                 self._written(rest)
         elif rest is not None:
@@ -301,10 +304,3 @@ class Writer:
         self._new_series.clear()
         self._events.clear()
         self._refused(lost, error)
-
-
-def _process_of(unit: Unit) -> int:
-    """Return the key of the process that a unit belongs to; its last row, whatever it is, begins with a key."""
-    row = unit[-1]
-    assert row is not None
-    return process_of(row[0])

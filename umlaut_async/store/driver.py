@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
@@ -112,6 +113,10 @@ class Connection(aiosqlite.Connection):
     async def rollback(self) -> None:
         """Roll the transaction back."""
         await self._run(lambda: self._end(self._sqlite.rollback))
+
+    async def thread_seconds(self) -> float:
+        """Return the CPU time that its thread has taken."""
+        return await self._run(time.thread_time)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Return what a function returns in the thread of the connection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from umlaut_async.store.driver import Connection
     from umlaut_async.store.journal import Journal
     from umlaut_async.store.location import Location
 
@@ -30,6 +31,7 @@ __all__ = [
     "sync_reader",
     "transaction",
     "was_committed",
+    "writer_seconds",
 ]
 
 T = TypeVar("T")
@@ -147,6 +149,16 @@ async def journal_mode(engine: AsyncEngine) -> str | None:
     with translate(engine.url.database or ""):
         async with engine.connect() as connection:
             return str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one())
+
+
+async def writer_seconds(engine: AsyncEngine) -> float:
+    """Return the CPU time in seconds of the thread in which SQLite writes; a server has a process of its own."""
+    if engine.dialect.name != "sqlite":
+        return 0.0
+    with translate(engine.url.database or ""):
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            return float(await cast("Connection", raw.driver_connection).thread_seconds())
 
 
 def reader_engine(location: Location) -> AsyncEngine:

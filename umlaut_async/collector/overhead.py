@@ -1,0 +1,60 @@
+"""What the collector itself costs and how well it keeps up, as it is stored with the run."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.intake import Intake
+    from umlaut_async.collector.sampler import Sampler
+
+
+class Watched:
+    """What the processes of a run come to, also those that have left it."""
+
+    def __init__(self) -> None:
+        self.ledgers: list[Ledger] = []
+        self.samplers: list[Sampler] = []
+        self.intakes: list[Intake] = []
+
+    def counts(self) -> dict[str, object]:
+        """Return the account of the run's records, and what is missing of its samples."""
+        accounts = [ledger.account() for ledger in self.ledgers]
+        dropped = sum((Counter(account.dropped) for account in accounts), Counter[str]())
+        return {
+            "recorded": sum(account.recorded for account in accounts),
+            "stored": sum(account.stored for account in accounts),
+            "dropped": dict(dropped),
+            "samples_dropped": sum(intake.samples_dropped for intake in self.intakes),
+            "ticks_missed": sum(intake.missed for intake in self.intakes),
+            "worst_lateness": _seconds(sampler.worst_lateness for sampler in self.samplers),
+        }
+
+
+def overhead(*, own_process: bool, writer_seconds: float) -> dict[str, object]:
+    """Return the CPU time in seconds and the peak memory in MiB of the collector that runs in this thread.
+
+    Args:
+        own_process: Whether nothing but the collector runs in this process. In one that it shares, nobody can tell
+            whose the memory is.
+        writer_seconds: The CPU time of the thread that writes.
+    """
+    if not own_process:
+        return {"cpu_time": round(time.thread_time() + writer_seconds, 6), "memory": None}
+    # macOS counts bytes, all others kibibytes.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return {
+        "cpu_time": round(time.process_time(), 6),
+        "memory": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 3),
+    }
+
+
+def _seconds(nanoseconds: Iterable[int]) -> float:
+    return max(nanoseconds, default=0) / 1e9
