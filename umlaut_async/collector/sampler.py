@@ -84,7 +84,8 @@ class Sampler:
         task.add_done_callback(finish)
 
     async def _sample(self, series: Series) -> None:
-        began = min(series.calls.copy().values(), default=self._clock.now())
+        began, late = series.begin(self._clock.now())
+        self.worst_lateness = max(self.worst_lateness, late)
         earlier = await self._tick(series) if series.probe.rate else None
         tick = idle = 0
         while not series.unavailable:
@@ -93,9 +94,11 @@ class Sampler:
             if series.probe.place is not Place.CALLBACK:
                 # What a callback is waited for is the measurement itself.
                 series.missed += due - tick - 1
+                if due > tick + 1:
+                    self._note_lateness(began + (tick + 1) * series.interval)
             tick = due
             await self._wait(series, began + tick * series.interval)
-            self.worst_lateness = max(self.worst_lateness, self._clock.now() - began - tick * series.interval)
+            self._note_lateness(began + tick * series.interval)
             idle = 0 if series.calls else idle + 1
             if idle > _LINGER:
                 series.sampled = False
@@ -110,6 +113,9 @@ class Sampler:
             # After a gap there is nothing to reckon the next rate from.
             earlier = taken
         series.sampled = False
+
+    def _note_lateness(self, due: int) -> None:
+        self.worst_lateness = max(self.worst_lateness, self._clock.now() - due)
 
     async def _wait(self, series: Series, due: int) -> None:
         """Wait for a tick, and meanwhile read a probe that wants to be read more often."""

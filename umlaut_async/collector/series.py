@@ -89,6 +89,9 @@ class Series:
         self.sampled = False
         """Whether a task samples it. A call adds itself to `calls` and then looks here; the task clears this and then
         looks at `calls`. So one of the two always sees the other."""
+        self.idle_since: int | None = None
+        """When the first call entered it that the task is to sample which does not run yet."""
+        self._left_at = 0
         self.edge_requests: deque[EdgeRequest] = deque()
         self.edges: dict[EdgeRequest, tuple[int, Reading]] = {}
         """The answers to the edge requests: when it was taken, and the reading, or None where it failed."""
@@ -129,6 +132,8 @@ class Series:
         self.calls[number] = self.windows[number] = started
         idle = not self.sampled and (self.samples or not self._caller_reads)
         if idle:
+            if self.idle_since is None:
+                self.idle_since = started
             self._link.idle.append(self)
         if not self._caller_reads:
             self._request_edge(EdgeRequest(number, True))
@@ -141,6 +146,7 @@ class Series:
         """Let a call cease to use the series."""
         if self.calls.pop(number, None) is None:
             return
+        self._left_at = ended
         if self._caller_reads:
             self.edge_sample(ended, reading)
         elif self.probe.overdue is not None and self.loops.get(number) is not None:
@@ -159,7 +165,9 @@ class Series:
 
     def _request_edge(self, request: EdgeRequest) -> None:
         if self._link.full:
-            return  # Nobody takes them at present, and the call will not be recorded.
+            # Nobody takes them at present, and the call will hardly be recorded.
+            self.answer(request, 0, None)
+            return
         self.edge_requests.append(request)
         self._link.waiting.append(self)
         self._link.wake()
@@ -209,6 +217,20 @@ class Series:
     def forget_block(self) -> None:
         """Let the log drop its oldest block; calls whose results are not made yet carry what they need of it."""
         self.log.forget(0, BLOCK, self._open_windows())
+
+    def begin(self, now: int) -> tuple[int, int]:
+        """Return from when ticks are due, and by how much the first is late of calls that ended before this.
+
+        These ticks are counted as missed.
+        """
+        since, self.idle_since = self.idle_since, None
+        earliest = min(self.calls.copy().values(), default=None)
+        if earliest is not None:
+            return earliest, 0
+        if since is None or not self.samples or self._left_at < since + self.interval:
+            return now, 0
+        self.missed += (self._left_at - since) // self.interval
+        return now, now - since - self.interval
 
     def make_room(self) -> None:
         """Drop the oldest samples that are not stored, if more of these wait than may."""
