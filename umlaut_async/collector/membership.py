@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from umlaut_async.records import Ending
     from umlaut_async.store.deaths import Death
 
-_SUMS = ("recorded", "stored")
+_SUMS = ("recorded", "stored", "samples_dropped", "ticks_missed", "cpu_time")
+_PEAKS = ("worst_lateness",)
 
 
 async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
@@ -103,9 +104,10 @@ def merged(before: Any, collector: dict[str, object], *, failed: bool) -> dict[s
         failed: Whether that one ended in an error.
     """
     before = before if isinstance(before, dict) else {}
-    sums = {name: before.get(name, 0) + collector.get(name, 0) for name in _SUMS}
+    numbers = {name: before.get(name, 0) + collector.get(name, 0) for name in _SUMS}
+    numbers |= {name: max(before.get(name, 0), collector.get(name, 0)) for name in _PEAKS}
     dropped: dict[str, Any] = dict(before.get("dropped", {}))
     mine: Any = collector.get("dropped", {})
     for reason, count in mine.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return {**collector, **sums, "dropped": dropped, "failed": failed or before.get("failed", False)}
+    return {**collector, **numbers, "dropped": dropped, "failed": failed or before.get("failed", False)}
