@@ -67,6 +67,8 @@ DATA: dict[str, tuple[float | None, Any]] = {
             "measurements": [{"a": 1, "loss": 0.5}, {"a": None, "loss": "Infinity", "note": "x"}],
         },
     ),
+    "await": (1.5, {"running": 0.5, "awaiting": 1.0, "longest_step": 0.25}),
+    "wait": (12.5, {"consumer_waited": 0.5, "producer_waited": 0.25, "first_item": 0.125, "items": 3}),
     "my own": (5.0, None),
     "my text": (None, "hello\nworld"),
     "my list": (None, [1, [2, {"a": None}]]),
@@ -75,7 +77,7 @@ DATA: dict[str, tuple[float | None, Any]] = {
 }  # fmt: skip
 SERIES = ("cpu", "memory", "power", "gpu", "gpumemory", "gpupower", "io", "looplag")
 # What is kept beside a number has no place, except with samples; the number of entries comes from the call.
-NOT_KEPT = {"energy", "gpuenergy", "latency"}
+NOT_KEPT = {"energy", "gpuenergy", "latency", "await", "wait"}
 
 
 async def store(path: Path, rows: dict[type[Base], list[tuple[Any, ...]]]) -> None:
@@ -265,6 +267,23 @@ def test_one_run_and_what_is_left_out(tmp_path: Path, database: Path) -> None:
     assert (done.runs, done.measurements, done.left_out) == (1, 0, {})
     assert [run.uuid for run in runs(tmp_path / "two.db")] == ["two"]
     assert export_database(database, tmp_path / "all.db").runs == 2
+
+
+def test_what_a_stage_lacks_is_left_out(tmp_path: Path, database: Path) -> None:
+    rows = every_type()
+    count = len(rows[Result])
+    for number, (type_, value, provenance) in enumerate(
+        [("energy", None, "unavailable"), ("note", None, "measured"), ("cpu", 5.0, "unavailable")], count + 2
+    ):
+        rows[Result].append((key(1, number), 1, None, "m", type_, "d", "u", value, None, None, provenance, BEGAN))
+    asyncio.run(store(database, rows))
+    shown = [(each.measurement_type, each.measurement_data) for each in read(database)]
+    assert shown[count:] == [("note", None), ("cpu", 5.0)]
+    seen: list[tuple[int, int]] = []
+    done = export_database(database, tmp_path / "out.db", progress=lambda *numbers: seen.append(numbers))
+    assert done.measurements == count + 2
+    assert seen[-1] == (count + 2, count + 2)
+    assert done.left_out == {"calls": 1, "events": 1, "unavailable metrics": 1}
 
 
 def test_targets_that_cannot_be(tmp_path: Path, written: Path) -> None:

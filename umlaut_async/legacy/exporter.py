@@ -39,8 +39,12 @@ FROM ({ours.MEASUREMENTS.format(complete=True)}) AS shown JOIN main.result ON re
 WHERE ? IS NULL OR shown.uuid = ? ORDER BY shown.id
 """
 # What UMLAUT has no tables for.
-_WITHOUT_PLACE = {"calls": "span", "events": "event"}
-_OF_RUN = "JOIN main.process ON process.id = {}.process_id WHERE ? IS NULL OR process.run_uuid = ?"
+_WITHOUT_PLACE = {
+    "calls": ("span", "TRUE"),
+    "events": ("event", "TRUE"),
+    "unavailable metrics": ("result", ours.UNAVAILABLE),
+}
+_OF_RUN = "JOIN main.process ON process.id = {}.process_id WHERE (? IS NULL OR process.run_uuid = ?)"
 _BATCH = 500
 _LARGEST = 1 << 63
 
@@ -114,7 +118,7 @@ def _export(
     chosen = (uuid, uuid)
     runs = source.execute(f"{ours.RUNS} WHERE ? IS NULL OR uuid = ? ORDER BY started", chosen).fetchall()
     target.executemany("INSERT INTO benchmark_metadata VALUES (?, ?, ?, ?)", runs)
-    total, done = _count(source, "result", chosen), 0
+    total, done = _count(source, "result", f"NOT {ours.UNAVAILABLE}", chosen), 0
     progress(done, total)
     results = source.execute(_RESULTS, chosen)
     while rows := results.fetchmany(_BATCH):
@@ -122,12 +126,13 @@ def _export(
         target.executemany("INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?)", measurements)
         done += len(rows)
         progress(done, total)
-    left_out = {name: _count(source, table, chosen) for name, table in _WITHOUT_PLACE.items()}
+    left_out = {name: _count(source, *which, chosen) for name, which in _WITHOUT_PLACE.items()}
     return Exported(len(runs), done, {name: count for name, count in left_out.items() if count})
 
 
-def _count(source: sqlite3.Connection, table: str, chosen: tuple[str | None, ...]) -> int:
-    return int(source.execute(f"SELECT count(*) FROM main.{table} {_OF_RUN.format(table)}", chosen).fetchone()[0])
+def _count(source: sqlite3.Connection, table: str, which: str, chosen: tuple[str | None, ...]) -> int:
+    query = f"SELECT count(*) FROM main.{table} {_OF_RUN.format(table)} AND {which}"
+    return int(source.execute(query, chosen).fetchone()[0])
 
 
 def _measurement(number: int, _: int, *row: Any) -> tuple[Any, ...]:

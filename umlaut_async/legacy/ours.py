@@ -12,7 +12,7 @@ from umlaut_async.store import chunks, values
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MEASUREMENTS", "RUNS", "SampleBlocks", "SampleRows", "measurement_time", "shown"]
+__all__ = ["MEASUREMENTS", "RUNS", "UNAVAILABLE", "SampleBlocks", "SampleRows", "measurement_time", "shown"]
 
 # A sample of these is the reading of one moment, and so are the readings at the edges of a call.
 _GAUGES = frozenset({"memory", "gpu", "gpumemory", "gpupower"})
@@ -22,6 +22,9 @@ _RATES = frozenset({"cpu", "power"})
 _ZONE = "(CASE WHEN json_valid(run.environment) THEN json_extract(run.environment, '$.timezone') END) IS 'unknown'"
 _STARTED = "(SELECT started FROM main.span WHERE span.id = result.span)"
 _ENDED = "(SELECT started + duration FROM main.span WHERE span.id = result.span)"
+
+UNAVAILABLE = "(result.provenance = 'unavailable' AND result.value IS NULL)"
+"""The results that only say that a stage lacks a metric, of which UMLAUT had no row."""
 
 MEASUREMENTS = f"""
 SELECT result.id AS id,
@@ -41,6 +44,7 @@ SELECT result.id AS id,
     result.unit AS measurement_unit,
     result.method AS measured_method_name
 FROM main.result JOIN main.process ON process.id = result.process_id JOIN main.run ON run.uuid = process.run_uuid
+WHERE NOT {UNAVAILABLE}
 """
 """The results as measurements. `complete` is 1 where samples are to come with all that is known of the call."""
 
