@@ -232,3 +232,18 @@ def test_a_write_in_progress_elsewhere_ends_before_the_run_begins(database: Path
         other.execute("rollback")
         thread.join(20)
     assert len(rows("select * from result")) == 2
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.parametrize("first", ["a call", "a value"])
+async def test_a_run_does_not_begin_after_what_began_it(database: Path, rows: Rows, collector: str, first: str) -> None:
+    benchmark = Benchmark(database, collector=collector)
+    if first == "a call":
+        BenchmarkSupervisor([TimeMetric("time")], benchmark)(len)([])
+    else:
+        benchmark.log("mine", "mine", 1)
+    await benchmark.close()
+    (run,) = rows("select run.started, process.started as joined from run join process on run_uuid = uuid")
+    assert run["joined"] == run["started"]
+    moments = rows("select started as moment from span union all select recorded from result")
+    assert run["started"] <= min(row["moment"] for row in moments)

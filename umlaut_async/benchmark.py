@@ -198,19 +198,16 @@ class Benchmark:
             ReadOnlyError: The benchmark is of mode 'r'.
             ClosedError: The benchmark was closed.
         """
-        recorded = now()
-        number, data = values.split(value)
-        record = ValueRecord(
-            recorded,
+        content = values.split(value)
+        texts = (
             text("measure_type", measure_type),
             text("description", description),
             text("unit", unit),
             text("method_name", method_name),
-            number,
-            data,
         )
         if (recorder := self.require_recording()) is not None:
-            recorder.link.append_value(record)
+            # The time is taken here, for what may begin the run is not to lie before it.
+            recorder.link.append_value(ValueRecord(now(), *texts, *content))
         else:
             self.miss()
 

@@ -64,7 +64,6 @@ class Collector:
         self._settled = settled
         self._settings = settings
         self._link = link
-        self._started = since_epoch(now())
         self._ledger = ledger
         self._lost_so_far = 0
         self._events: list[EventRecord] = []
@@ -157,7 +156,7 @@ class Collector:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
             self._opening = await in_thread(_import_opening)
             self._writer, intake = await self._opening.open_run(
-                self._settings, self._pid, self._started, self._link, self._sampler, self._ledger, self._events
+                self._settings, self._pid, self._link, self._sampler, self._ledger, self._events
             )
             self._add(intake)
         except Exception as error:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 async def open_run(
     settings: RunSettings,
     pid: int,
-    started: int,
     link: Link,
     sampler: Sampler,
     ledger: Ledger,
@@ -37,7 +36,6 @@ async def open_run(
     Args:
         settings: What the run is.
         pid: The process that began it.
-        started: When it began, in nanoseconds since the epoch.
         link: Where the records come from.
         sampler: What answers edge requests.
         ledger: Where records are counted.
@@ -59,13 +57,13 @@ async def open_run(
             "description": settings.description,
             "name": settings.name,
             "tags": list(settings.tags),
-            "started": started,
+            "started": settings.started,
             "ended": None,
             "status": "running",
             "environment": {},
             "collector": {"mode": settings.collector},
         },
-        process=_process(pid, started),
+        process=_process(pid, settings.started),
         ledger=ledger,
         refused=refused,
         shared=settings.uuid == shared_run(os.environ),

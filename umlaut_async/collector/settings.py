@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
@@ -39,6 +40,8 @@ class RunSettings(NamedTuple):
     """The process whose settings these are."""
     limits: Limits = Limits()
     """How much may wait in a buffer."""
+    started: int = 0
+    """When it begins, in nanoseconds since the epoch: before its first call, and so before its collector."""
 
     def begun(self, uuid: str, joins: Address | None, *, implied: bool, replacing: bool) -> RunSettings:
         """Return the settings of a run that this process begins now.
@@ -57,4 +60,5 @@ class RunSettings(NamedTuple):
             beside=tuple(address for address in inherited() if address.pid != pid),
             joins=joins,
             pid=pid,
+            started=since_epoch(now()),
         )
