@@ -167,6 +167,13 @@ def test_it_stores_what_was_measured(ended: tuple[subprocess.CompletedProcess[st
     assert len(tracked) == 7
 
 
+@pytest.mark.parametrize("module", ["benchmark", "datamodel", "metrics"])
+def test_its_modules_are_there_without_an_import_of_their_own(run_script: RunScript, module: str) -> None:
+    script = f"{STAND_IN.partition('runpy.run')[0]}import umlaut; print(umlaut.{module}.__all__ != [])"
+    ended = run_script(script)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
 def test_a_metric_need_not_be_in_a_list_and_a_coroutine_is_measured_too(database: Path) -> None:
     import asyncio
 

@@ -67,7 +67,7 @@ def test_the_attributes_are_there_in_every_mode(written: Path, mode: str) -> Non
 
 
 def test_the_package_offers_these_classes_and_no_others() -> None:
-    assert set(compat.__all__) == {*CLASSES, "datamodel"}
+    assert set(compat.__all__) == {*CLASSES, "benchmark", "datamodel", "metrics"}
     for name in CLASSES:
         assert inspect.getdoc(getattr(compat, name))
 

@@ -34,7 +34,7 @@ from umlaut_async.compat.tracked import (
 )
 
 if TYPE_CHECKING:
-    from umlaut_async.compat import datamodel
+    from umlaut_async.compat import benchmark, datamodel, metrics
 
 __all__ = [
     "Benchmark",
@@ -56,14 +56,16 @@ __all__ = [
     "TimeMetric",
     "TimedTTATracker",
     "VisualizationBenchmark",
+    "benchmark",
     "datamodel",
+    "metrics",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the ORM classes when they are asked for: SQLAlchemy takes a third of a second."""
-    if name != "datamodel":
+    """Import a module of the package when it is asked for: the ORM classes need SQLAlchemy, which takes its time."""
+    if name not in ("benchmark", "datamodel", "metrics"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return importlib.import_module("umlaut_async.compat.datamodel")
+    return importlib.import_module(f"umlaut_async.compat.{name}")
