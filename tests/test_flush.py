@@ -255,7 +255,16 @@ def test_two_loops_at_once(benchmark: Benchmark, ended_calls: support.EndedCalls
 
 def test_plain_threads(benchmark: Benchmark, ended_calls: support.EndedCalls) -> None:
     stage = measured(benchmark)
-    threads = [threading.Thread(target=lambda: [stage() for _ in range(50)]) for _ in range(8)]
+    # All are there at once: the identifier of a thread that has ended is used again.
+    together = threading.Barrier(8)
+
+    def work() -> None:
+        together.wait(30)
+        for _ in range(50):
+            stage()
+        together.wait(30)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
