@@ -60,11 +60,12 @@ asyncio.run(benchmark.close())
 """
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("state", ["idle", "flush", "lock"])
 @pytest.mark.parametrize("collector", ["thread", "process"])
 def test_forks_leave_the_run_whole(run_script: RunScript, rows: Rows, soak: bool, collector: str, state: str) -> None:
     count = 2000 if soak else 60
-    ended = run_script(FORKS, collector, state, count, timeout=600 if soak else 50)
+    ended = run_script(FORKS, collector, state, count, timeout=800 if soak else 50)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [row["integrity_check"] for row in rows("pragma integrity_check")] == ["ok"]
     (run,) = rows("select status from run")
