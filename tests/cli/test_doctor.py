@@ -15,6 +15,7 @@ import pytest
 import umlaut_async
 from tests import fake_rapl
 from tests.metrics import stand_in_torch
+from tests.support import TRIES
 from umlaut_async import Metric
 from umlaut_async.diagnosis import Check, checks, diagnose
 from umlaut_async.probes import UnavailableError, UnreadableError
@@ -157,10 +158,14 @@ class TestOnCounters:
     """On a fake machine with energy counters."""
 
     def test_it_says_that_energy_is_recorded(self) -> None:
-        printed, code = on_counters("counting", "--json")
-        assert code == "0"
-        metrics = by_metric(printed)
-        assert recorded(metrics) >= ALWAYS | ENERGY
+        for _ in range(TRIES):
+            printed, code = on_counters("counting", "--json")
+            assert code == "0"
+            metrics = by_metric(printed)
+            assert recorded(metrics) >= ALWAYS | ENERGY
+            # On a busy machine the fake hardware may stand still for as long as a step is looked for.
+            if all(metrics[name]["resolution"] for name in ENERGY):
+                break
         for name in ENERGY:
             assert (metrics[name]["source"], metrics[name]["resolution"]["unit"]) == ("rapl", "µJ")
             # What both packages count in a step of the fake hardware is 400, and a reading may fall between the two.
@@ -168,10 +173,13 @@ class TestOnCounters:
             assert 0 < metrics[name]["resolution"]["value"] < 400 * 50
 
     def test_the_table(self) -> None:
-        printed, code = on_counters("counting")
-        assert code == "0"
-        assert lines(printed)["PowerMetric"][1:5] == ["power", "yes", "rapl", "measured"]
-        assert re.search(r"\d µJ$", lines(printed)["EnergyMetric"][5])
+        for _ in range(TRIES):
+            printed, code = on_counters("counting")
+            assert code == "0"
+            assert lines(printed)["PowerMetric"][1:5] == ["power", "yes", "rapl", "measured"]
+            if step := re.search(r"\d µJ$", lines(printed)["EnergyMetric"][5]):
+                break
+        assert step
         assert "PowerMetric, EnergyMetric" not in printed
 
     def test_counters_that_stand_still_have_no_resolution(self) -> None:
