@@ -114,6 +114,7 @@ class Recorder:
         """Set when the collector has imported all that it needs."""
         self._settings = settings
         self._ledger = Ledger()
+        self._left_to_exit = False
         self.unmeasured = Tally()
         """Counts calls and values that came when nothing was recorded any more."""
         self._before_end = before_end
@@ -162,8 +163,8 @@ class Recorder:
 
     @property
     def ending(self) -> bool:
-        """Whether somebody has ended the run."""
-        return self._ended.began
+        """Whether the user has ended the run, and not the end of the interpreter."""
+        return self._ended.began and not self._left_to_exit
 
     def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
@@ -189,6 +190,12 @@ class Recorder:
         finally:
             # Also if Ctrl-C comes here: whoever ends the run after this waits for the same answer.
             self.link.request(FlushRequest(self._answer_end, ending))
+
+    def end_at_exit(self, answer: Answer, ending: Ending) -> None:
+        """Do what `end` does, at the end of the interpreter, which daemon threads may not notice."""
+        if not self._ended.began:
+            self._left_to_exit = self.link.explained = True
+        self.end(answer, ending)
 
     def _answer_end(self, error: StoreError | None) -> None:
         # Not before: who waits may be interrupted, and then the end of the interpreter waits instead.
@@ -227,7 +234,7 @@ def _end_all() -> None:
     waiting: list[tuple[Recorder, threading.Event]] = []
     for recorder in list(_live):
         answered = threading.Event()
-        recorder.end(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # the default binds it
+        recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
         waiting.append((recorder, answered))
     for recorder, answered in waiting:
         if not answered.wait(_time_left()):
