@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
-_COLLECTORS = ("thread", "process")
-_CLOSED = "this benchmark was closed; open() it again to begin a new run"
-
 _benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
 
 
@@ -100,10 +97,10 @@ class Benchmark:
         self._joins = collector_for(self._location.url) if run_uuid is None and mode != "r" else None
         self._inherited: Inherited | None = None
         self.uuid = run_identity(run_uuid) if self._joins is None else self._joins.run
-        if collector not in _COLLECTORS:
+        if collector not in ("thread", "process"):
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
-        seconds = checked_seconds("flush_interval", flush_interval)
         look(self._location, mode if self._joins is None else "a")
+        seconds = checked_seconds("flush_interval", flush_interval)
         described = self.uuid, self.description, self.name, self.tags, collector, seconds, tuple(sys.argv), os.getcwd()
         self._settings = RunSettings(self._location, mode == "w", *described, implied=True)
         self.before_end = LastActions()
@@ -179,7 +176,8 @@ class Benchmark:
         except StoreError as failure:
             if ending == CLOSED:
                 raise
-            _logger.error("the run could not be stored to its end: %s", failure)
+            if not self._explained:
+                _logger.error("the run could not be stored to its end: %s", failure)
         finally:
             await self._sessions.close()
 
@@ -225,7 +223,7 @@ class Benchmark:
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         recorder = None if self._closed else self.recorder()
         if self._closed or (recorder is None and self._recorders[self.uuid].ending):
-            raise ClosedError(_CLOSED)
+            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
         return recorder
 
     def miss(self) -> None:
@@ -244,12 +242,16 @@ class Benchmark:
         return None
 
     def _warn(self) -> None:
-        recorder = self._recorders.get(self.uuid)
-        if self._warned or (recorder is not None and recorder.link.explained):
+        if self._warned or self._explained:
             return
         self._warned = True
         why = "it was closed" if self._closed else "its collector has ended"
         _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
+
+    @property
+    def _explained(self) -> bool:
+        """Whether the log says why nothing is recorded any more."""
+        return (recorder := self._recorders.get(self.uuid)) is not None and recorder.link.explained
 
     @property
     def records(self) -> bool:
@@ -301,16 +303,14 @@ class Benchmark:
 
     def request_flush(self, answer: Answer) -> None:
         """Do what `flush` does, and have the answer called instead of waiting for it."""
-        recorder = self._recorders.get(self.uuid)
-        if recorder is None:
+        if (recorder := self._recorders.get(self.uuid)) is None:
             answer(None)
         else:
             recorder.flush(answer)
 
     def request_end(self, answer: Answer, ending: Ending = CLOSED) -> None:
         """Do what `close` does, and have the answer called instead of waiting for it."""
-        recorder = self._recorders.get(self.uuid)
-        if recorder is None:
+        if (recorder := self._recorders.get(self.uuid)) is None:
             answer(None)
         else:
             recorder.end(answer, ending)

@@ -7,7 +7,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from umlaut_async.collector.membership import add_process
 from umlaut_async.collector.threads import in_thread
@@ -17,7 +17,7 @@ from umlaut_async.store.deaths import write_lost
 from umlaut_async.store.engine import journal_mode, open_store, run_transaction, transaction
 from umlaut_async.store.location import replace
 from umlaut_async.store.lockfile import LockFile
-from umlaut_async.store.models import Run
+from umlaut_async.store.models import Process, Run
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -41,6 +41,7 @@ async def open_writer(
     ledger: Ledger,
     refused: Callable[[int, Exception], None],
     shared: bool = False,
+    resumes: bool = False,
 ) -> tuple[Writer, int]:
     """Open the database and begin a run in it; return what writes it, and the key of its first process.
 
@@ -52,6 +53,7 @@ async def open_writer(
         ledger: Where stored and dropped records of this process are counted.
         refused: Told how often and why the database refused a record for good.
         shared: Whether others may have begun the run, or take part in it.
+        resumes: Whether a collector of this process that has died may have begun it, without a record of it.
 
     Raises:
         StoreError: The database cannot be opened or written.
@@ -59,6 +61,11 @@ async def open_writer(
 
     async def begin(session: AsyncSession) -> tuple[bool, int]:
         began = await _began(session, run)
+        if not began and resumes:
+            ours = select(Process.id).where(Process.run_uuid == run["uuid"], Process.pid == process["pid"])
+            if (process_id := await session.scalar(ours.order_by(Process.id.desc()).limit(1))) is not None:
+                await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(collector=run["collector"]))
+                return True, process_id
         if not began and not shared:
             raise StoreError(f"run {run['uuid']} is in {location.name} already; leave out run_uuid for a new one")
         if not began:

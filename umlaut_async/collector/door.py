@@ -70,6 +70,8 @@ class Door:
         listening = None
         try:
             listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
+                os.unlink(self._address.socket)
             listening.bind(self._address.socket)
             listening.listen(_BACKLOG)
         except OSError as error:

@@ -52,6 +52,7 @@ async def open_run(
     writer, process_id = await open_writer(
         settings.location,
         replacing=settings.replacing,
+        resumes=settings.resumes,
         run={
             "uuid": settings.uuid,
             "description": settings.description,

@@ -84,7 +84,7 @@ def start(
         channel.close()
         link.notify = None
         link.idle.extend(series for series in list(link.series.values()) if series.calls)
-        thread.collect(settings._replace(collector="thread"), link, ledger, opened, settled)
+        thread.collect(settings._replace(collector="thread", resumes=True), link, ledger, opened, settled)
 
     try:
         start_daemon(work, "umlaut-collector")

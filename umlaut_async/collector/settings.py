@@ -43,6 +43,9 @@ class RunSettings(NamedTuple):
     started: int = 0
     """When it begins, in nanoseconds since the epoch: before its first call, and so before its collector."""
 
+    resumes: bool = False
+    """Whether a collector that has died may have begun the run in the database, without a record of it."""
+
     def begun(self, uuid: str, joins: Address | None, *, implied: bool, replacing: bool) -> RunSettings:
         """Return the settings of a run that this process begins now.
 

@@ -1,0 +1,237 @@
+"""SIGKILL at any moment: the database stays sound, every flushed record is in it once, and it is written again."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests import kill_at, support
+from umlaut_async.store import queries
+from umlaut_async.store.reading import reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support import Rows
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+
+INTERVAL = 0.05
+FLUSH_INTERVAL = 0.2
+
+VICTIM = f"""
+import asyncio, os, random, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, StoreError, TimeMetric
+
+ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_DSYNC)
+benchmark = Benchmark("runs.db", collector=sys.argv[1], flush_interval={FLUSH_INTERVAL})
+
+@BenchmarkSupervisor([TimeMetric("time")], benchmark)
+def stage():
+    pass
+
+@BenchmarkSupervisor([MemoryMetric("memory", interval={INTERVAL})], benchmark)
+async def outer(rounds):
+    done = 0
+    print("ready", flush=True)
+    for _ in range(rounds):
+        for _ in range(random.randrange(1, 300)):
+            benchmark.log("value", "mine", done)
+            stage()
+            done += 1
+        await benchmark.flush()
+        # Only now: whatever is in the ledger must be in the database.
+        os.write(ledger, f"{{benchmark.uuid}} {{done}}\\n".encode())
+        await asyncio.sleep(random.uniform(0, 0.02))
+    return done
+
+async def main():
+    try:
+        async with benchmark:
+            await outer(int(sys.argv[2]))
+    except StoreError as error:
+        assert "collector" in str(error), error
+    print("its own result", flush=True)
+
+asyncio.run(main())
+"""
+
+
+class Ended(NamedTuple):
+    """How a victim ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def start(folder: Path, collector: str, rounds: int, kill: tuple[object, ...] | None = None) -> subprocess.Popen[str]:
+    (folder / "script.py").write_text(VICTIM)
+    shutil.copy(kill_at.__file__, folder / "sitecustomize.py")
+    environment = support.environment()
+    environment["PYTHONPATH"] = f"{folder}:{environment['PYTHONPATH']}"
+    if kill is not None:
+        environment["KILL_AT"] = json.dumps(kill)
+    return subprocess.Popen(
+        [sys.executable, "script.py", collector, str(rounds)],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> Ended:
+    output, errors = process.communicate(timeout=60)
+    return Ended(process.returncode, output, errors)
+
+
+def check(folder: Path, rows: Rows) -> None:
+    """Check the database against the ledger."""
+    assert rows("pragma integrity_check") == [{"integrity_check": "ok"}]
+    flushed: dict[str, int] = {}
+    lines = (folder / "ledger").read_text().splitlines() if (folder / "ledger").exists() else []
+    for line in lines:
+        uuid, done = line.split()
+        flushed[uuid] = int(done)
+    if not rows("select * from sqlite_master where name = 'run'"):
+        assert not flushed
+        return
+    values = rows(
+        "select run_uuid, count(*) as n, count(distinct value) as distinct_n from result"
+        " join process on process_id = process.id where type = 'mine' group by run_uuid"
+    )
+    assert all(row["n"] == row["distinct_n"] for row in values), "a value is there twice"
+    for uuid, count in flushed.items():
+        of_run = " from {} join process on process_id = process.id where run_uuid = ? and "
+        (found,) = rows(f"select count(*) as n{of_run.format('result')} type = 'mine' and value < ?", uuid, count)
+        assert found["n"] == count, "flushed values are missing"
+        (calls,) = rows(f"select count(*) as n{of_run.format('span')} name = 'stage' and status = 'ok'", uuid)
+        assert calls["n"] >= count, "flushed calls are missing"
+    orphans = "select id from result where span is not null and span not in (select id from span)"
+    assert rows(orphans) == [], "half of a record is there"
+
+
+def statuses(database: Path) -> list[str]:
+    with reading(database) as session:
+        return [run.status for run in queries.runs(session)]
+
+
+def last_sample(rows: Rows, run_uuid: str) -> int:
+    (row,) = rows(
+        "select max(t) as t from (select t, series_id from sample union all select t1, series_id from chunk)"
+        " join series on series.id = series_id join process on process.id = process_id where run_uuid = ?",
+        run_uuid,
+    )
+    return int(row["t"])
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_at_random_moments(tmp_path: Path, database: Path, rows: Rows, soak: bool, collector: str) -> None:
+    moments = random.Random(f"kills {collector}")
+    gaps = []
+    # Made beforehand, so that there is a file from the first kill on.
+    assert finish(start(tmp_path, collector, 1)).code == 0
+    for number in range(200 if soak else 10):
+        process = start(tmp_path, collector, 10**9)
+        assert process.stdout is not None
+        begun = number % 3 > 0
+        if begun:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(moments.uniform(0.3, 0.8) if number % 3 == 1 else moments.uniform(0, 0.8))
+        else:
+            time.sleep(moments.uniform(0, 0.8))
+        runs = {row["uuid"] for row in rows("select uuid from run where status = 'running'")}
+        killed_at = time.time_ns()
+        process.kill()
+        if collector == "process":
+            support.until(lambda: not rows("select * from run where status = 'running'"), seconds=30)
+        assert finish(process).code == -signal.SIGKILL
+        check(tmp_path, rows)
+        assert "running" not in statuses(database)
+        if number % 3 == 1:
+            (uuid,) = [row["uuid"] for row in rows("select uuid from run order by started desc limit 1")]
+            assert collector == "process" or uuid in runs
+            gaps.append((killed_at - last_sample(rows, uuid)) / 1e9)
+    # What is on time here cannot be demanded each time of a machine that others use too.
+    allowed = 2 * INTERVAL if collector == "process" else FLUSH_INTERVAL + INTERVAL
+    assert min(gaps) <= allowed
+    assert max(gaps) < 10
+    assert finish(start(tmp_path, collector, 2)).code == 0
+    check(tmp_path, rows)
+    assert statuses(database)[0] == "ok"
+    assert rows("select id from span where status = 'running'") == []
+
+
+STATEMENTS = {
+    "schema": ("CREATE TABLE", 4, 0),
+    "end of the schema": ("PRAGMA user_version = ", 1, 0),
+    "before the run": ('INSERT INTO "?run', 1, 0),
+    "commit of the run": ("COMMIT", 2, 0),
+    "before BEGIN": ("BEGIN", 6, 0),
+    "mid batch": ('INSERT INTO "result"', 4, 0),
+    "before COMMIT": ("COMMIT", 6, 0),
+    "in COMMIT": ("COMMIT", 7, 0.0002),
+    "after COMMIT": ("COMMIT", 8, 0.002),
+    "before a checkpoint": (r"PRAGMA wal_checkpoint", 4, 0),
+    "in a checkpoint": (r"PRAGMA wal_checkpoint", 6, 0.0005),
+    "end of the run": ("UPDATE run SET ended", 1, 0),
+    "close": ("PRAGMA journal_mode = DELETE", 1, 0),
+    "in close": ("PRAGMA journal_mode = DELETE", 1, 0.001),
+}
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_at_the_statements_of_the_writer(
+    tmp_path: Path, database: Path, rows: Rows, soak: bool, collector: str
+) -> None:
+    reached = []
+    # A collector process runs the same code, so that fewer do for it.
+    chosen = [*STATEMENTS.items()] * 10 if soak else [*STATEMENTS.items()][:: 1 if collector == "thread" else 3]
+    for name, (pattern, which, delay) in chosen:
+        if "schema" in name:
+            for path in [*tmp_path.glob("runs.db*"), *tmp_path.glob("ledger")]:
+                path.unlink()
+        writer = "measured" if collector == "thread" else "collector"
+        process = start(tmp_path, collector, 6, (writer, "sql", f"\\s*{pattern}", which, delay))
+        ended = finish(process)
+        # In a delayed kill the process may have ended by itself first.
+        if collector == "process":
+            assert (ended.code, ended.output) == (0, "ready\nits own result\n"), (name, ended)
+        elif ended.code == -signal.SIGKILL:
+            reached.append(name)
+        else:
+            assert delay, (name, ended)
+            assert ended.code == 0, (name, ended)
+        if database.exists() and database.stat().st_size:
+            check(tmp_path, rows)
+        # It is written again by the next victim.
+    if collector == "thread":
+        assert set(reached) >= {name for name, (_, _, delay) in chosen if not delay}
+    assert finish(start(tmp_path, collector, 1)).code == 0
+    check(tmp_path, rows)
+    assert statuses(database)[0] == "ok"
+    assert rows("select * from run where status = 'running'") == []
+
+
+@pytest.mark.parametrize("where", ["measured", "collector"])
+def test_at_the_messages_of_the_link(tmp_path: Path, database: Path, rows: Rows, soak: bool, where: str) -> None:
+    for which in [1, 2, 3, 5] * (10 if soak else 1):
+        process = start(tmp_path, "process", 6, (where, "send", "", which, 0))
+        ended = finish(process)
+        assert ended.code == (-signal.SIGKILL if where == "measured" else 0), (which, ended)
+        if where == "collector":
+            # Where it cannot even say that the run has begun, `open` raises, and the stage does not begin.
+            assert ended.output.removeprefix("ready\n") == "its own result\n"
+            assert len(ended.errors.splitlines()) == 1, ended.errors
+        if database.exists() and database.stat().st_size:
+            support.until(lambda: not rows("select * from run where status = 'running'"), seconds=30)
+            check(tmp_path, rows)
+    assert finish(start(tmp_path, "process", 1)).code == 0
+    check(tmp_path, rows)
+    assert statuses(database)[0] == "ok"
