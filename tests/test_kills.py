@@ -93,6 +93,8 @@ def finish(process: subprocess.Popen[str]) -> Ended:
 
 def check(folder: Path, rows: Rows) -> None:
     """Check the database against the ledger."""
+    # Who only reads cannot put in order what was cut short while there was no log.
+    support.execute(folder / "runs.db", "pragma user_version")
     assert rows("pragma integrity_check") == [{"integrity_check": "ok"}]
     flushed: dict[str, int] = {}
     lines = (folder / "ledger").read_text().splitlines() if (folder / "ledger").exists() else []
@@ -202,7 +204,8 @@ def test_at_the_statements_of_the_writer(
         ended = finish(process)
         # In a delayed kill the process may have ended by itself first.
         if collector == "process":
-            assert (ended.code, ended.output) == (0, "ready\nits own result\n"), (name, ended)
+            # Where it cannot even say that the run has begun, `open` raises, and the stage does not begin.
+            assert (ended.code, ended.output.removeprefix("ready\n")) == (0, "its own result\n"), (name, ended)
         elif ended.code == -signal.SIGKILL:
             reached.append(name)
         else:
