@@ -91,6 +91,10 @@ COMMANDS = {
     "plot": Command("DB RUN --text"),
     "plot, page": Command("DB RUN --html OUT"),
     "report": Command("DB RUN -o OUT", group=FINE),
+    **{
+        f"export, {form}": Command(f"DB RUN -f {form} -o OUT", group=FINE)
+        for form in ("csv", "jsonl", "parquet", "chrome")
+    },
     "export, umlaut": Command("DB RUN -f umlaut -o OUT", old=OLD),
     "tag": Command("DB RUN x", group=FINE, writes=True, old=OLD),
     "rm": Command("DB RUN --yes", group=FINE, writes=True, running=(1, "is still writing run"), old=OLD),

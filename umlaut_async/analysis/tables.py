@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-__all__ = ["Column", "Kind", "MissingExtraError", "Row", "Table"]
+__all__ = ["Column", "Kind", "MissingExtraError", "Row", "Table", "library"]
 
 Kind: TypeAlias = Literal["text", "integer", "number", "time", "duration", "data"]
 """Times and durations are integer nanoseconds, `data` is what JSON can hold."""
@@ -100,7 +100,7 @@ class Table(Sequence[Row]):
         Raises:
             MissingExtraError: pyarrow is not installed.
         """
-        arrow = _library("pyarrow")
+        arrow = library("pyarrow")
         types = {
             "text": arrow.string(),
             "integer": arrow.int64(),
@@ -120,7 +120,7 @@ class Table(Sequence[Row]):
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        pandas = _library("pandas")
+        pandas = library("pandas")
         types = {
             "text": "string",
             "integer": "Int64",
@@ -137,22 +137,27 @@ class Table(Sequence[Row]):
         Raises:
             MissingExtraError: polars is not installed.
         """
-        library = _library("polars")
+        polars_ = library("polars")
         types = {
-            "text": library.String,
-            "integer": library.Int64,
-            "number": library.Float64,
-            "time": library.Datetime("ns", "UTC"),
-            "duration": library.Duration("ns"),
-            "data": library.String,
+            "text": polars_.String,
+            "integer": polars_.Int64,
+            "number": polars_.Float64,
+            "time": polars_.Datetime("ns", "UTC"),
+            "duration": polars_.Duration("ns"),
+            "data": polars_.String,
         }
-        made: polars.DataFrame = library.DataFrame(
-            [library.Series(column.name, _plain(column), types[column.kind]) for column in self.columns]
+        made: polars.DataFrame = polars_.DataFrame(
+            [polars_.Series(column.name, _plain(column), types[column.kind]) for column in self.columns]
         )
         return made
 
 
-def _library(name: str) -> ModuleType:
+def library(name: str) -> ModuleType:
+    """Import a library of an extra.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -12,8 +12,9 @@ from umlaut_async import __version__
 from umlaut_async.cli.compare import compare
 from umlaut_async.cli.completion import completion
 from umlaut_async.cli.doctor import doctor
+from umlaut_async.cli.export import export
 from umlaut_async.cli.housekeeping import baseline, rm, tag, vacuum
-from umlaut_async.cli.old_databases import export, import_
+from umlaut_async.cli.old_databases import import_
 from umlaut_async.cli.parameters import names_database
 from umlaut_async.cli.plot import plot
 from umlaut_async.cli.repeat import repeat

@@ -1,12 +1,10 @@
-"""`umlaut import` and `umlaut export`: UMLAUT's databases into ours, and ours into others."""
+"""UMLAUT's databases into ours by `umlaut import`, and ours into UMLAUT's for `umlaut export`."""
 
 from __future__ import annotations
 
 import click
 
 from umlaut_async.cli.progress import counting
-
-FORMATS = ("umlaut",)
 
 
 @click.command("import")
@@ -30,16 +28,16 @@ def import_(old: str, new: str, fix_swapped: bool) -> None:
         click.echo(f"{swapped} of latency and throughput were stored under each other's names; see --fix-swapped.")
 
 
-@click.command()
-@click.argument("db")
-@click.argument("run_or_out", metavar="[RUN|OUT]", required=False)
-@click.option("-f", "--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
-@click.option("-o", "--output", "out", metavar="OUT", help="The file to make, if it is not given as an argument.")
-def export(db: str, run_or_out: str | None, form: str, out: str | None) -> None:
-    """Write the runs in the database DB in another format into the new file OUT.
+def export_old(db: str, run_or_out: str | None, out: str | None) -> None:
+    """Write runs in the last form of UMLAUT's databases.
 
-    RUN is the only run to write, chosen as in `umlaut show`; it needs -o OUT. The format "umlaut" is the last form of
-    the databases of UMLAUT itself.
+    Args:
+        db: The database.
+        run_or_out: The only run to write; where `out` is None, the file to make.
+        out: The file to make.
+
+    Raises:
+        click.UsageError: Neither says where to write to.
     """
     from umlaut_async.legacy.exporter import export_database
 

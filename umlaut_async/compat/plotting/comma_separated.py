@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, TextIO
 
+from umlaut_async.analysis.exports.comma_separated import guarded, writer
 from umlaut_async.cli.text import safe
 from umlaut_async.compat.plotting.contents import Matrix, Number, Numbers, Samples, Search, Text
 
@@ -21,8 +21,6 @@ COLUMNS = (
 )  # fmt: skip
 """`step` counts samples, epochs and runs of a search; `row` and `column` name the place of a number in a matrix."""
 
-# What a spreadsheet takes for the beginning of a formula, in its wide forms as well.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 _Line = tuple[object, object, object, object, object]
 
 
@@ -33,9 +31,9 @@ def write_csv(read: Iterable[Read], target: TextIO) -> None:
         read: The measurements.
         target: Where to; if it is a terminal, its escape sequences are left out.
     """
-    shown = _harmless if target.isatty() else _guarded
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    shown = _harmless if target.isatty() else guarded
+    rows = writer(target)
+    rows.writerow(COLUMNS)
     for measured, content in read:
         moment = measured.measurement_datetime
         head = (
@@ -47,15 +45,11 @@ def write_csv(read: Iterable[Read], target: TextIO) -> None:
             measured.measured_method_name or "",
             measured.measurement_unit or "",
         )
-        writer.writerows([*map(shown, (*head, *line))] for line in _lines(content))
-
-
-def _guarded(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        rows.writerows([*map(shown, (*head, *line))] for line in _lines(content))
 
 
 def _harmless(cell: object) -> object:
-    return safe(_guarded(cell), 10_000) if isinstance(cell, str) else cell
+    return safe(guarded(cell), 10_000) if isinstance(cell, str) else cell
 
 
 @singledispatch

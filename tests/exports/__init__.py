@@ -1,0 +1,1 @@
+"""Tests of what runs are in the formats of other programs."""
