@@ -108,6 +108,7 @@ def test_decorating_loads_nothing_heavy(tmp_path: Path) -> None:
     assert {name.split(".")[0] for name in imported} & {"sqlalchemy", "numpy", "pandas", "pyRAPL", "pynvml"} == set()
 
 
+@pytest.mark.timeout(240)
 def test_every_module_imports_on_its_own() -> None:
     names = [name_of(path).removesuffix(".__init__") for path in MODULES if path.name != "__main__.py"]
     script = (
