@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -55,23 +55,27 @@ asyncio.run(main())
 """
 
 
-def start(folder: Path, text: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a script, and wait until it says that it is ready."""
+@contextmanager
+def started(folder: Path, text: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a script, and wait until it says that it is ready; kill it in the end, if it lives."""
     script = folder / "script.py"
     script.write_text(text)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(script), *map(str, arguments)],
         cwd=folder, env=support.environment(), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
 def killed(tmp_path: Path, rows: Rows) -> Iterator[subprocess.Popen[str]]:
     """Yield a process that was killed while two calls of its run were open, in thread mode."""
-    with start(tmp_path, MEASURED, "thread", 0.1) as process:
+    with started(tmp_path, MEASURED, "thread", 0.1) as process:
         support.until(lambda: len(rows("select * from span where status = 'running'")) == 2)
         process.kill()
         process.wait(10)
@@ -179,7 +183,7 @@ async def test_who_is_dead(
 def test_a_killed_process_whose_collector_lives_is_stored_as_lost_at_once(
     tmp_path: Path, database: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with start(tmp_path, MEASURED, "process", 0.1) as process:
+    with started(tmp_path, MEASURED, "process", 0.1) as process:
         support.until(lambda: len(rows("select * from span where status = 'running'")) == 2)
         process.kill()
         support.until(lambda: rows("select * from run where status = 'lost'"))
@@ -197,7 +201,7 @@ def test_a_killed_process_whose_collector_lives_is_stored_as_lost_at_once(
 def test_there_is_a_heartbeat_each_second_whatever_the_flush_interval(
     tmp_path: Path, rows: Rows, collector: str
 ) -> None:
-    with start(tmp_path, MEASURED, collector, 3600) as process:
+    with started(tmp_path, MEASURED, collector, 3600) as process:
         (first,) = rows("select last_seen from process")
         seen: set[int] = set()
 

@@ -87,7 +87,10 @@ def start(folder: Path, collector: str, rounds: int, kill: tuple[object, ...] | 
 
 
 def finish(process: subprocess.Popen[str]) -> Ended:
-    output, errors = process.communicate(timeout=60)
+    try:
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return Ended(process.returncode, output, errors)
 
 
