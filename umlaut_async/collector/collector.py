@@ -9,13 +9,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
+from umlaut_async.collector.balance import Watched, overhead
 from umlaut_async.collector.description import describe
 from umlaut_async.collector.door import Door
-from umlaut_async.collector.overhead import Watched, overhead
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, wait
-from umlaut_async.errors import StoreError
+from umlaut_async.errors import StoreError, StoreNotFoundError
 from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Collector:
         self._settings = settings
         self._link = link
         self._ledger = ledger
-        self._lost_so_far = 0
         self._events: list[EventRecord] = []
         self._sampler = Sampler(self._events.append)
         self._attention = asyncio.Event()
@@ -200,11 +199,12 @@ class Collector:
                 await intake.abandon(self._requests, ends, self._vitals)
         error = self._failure or await self._store(bool(self._requests), ending)
         if self._requests:
-            error = error or self._refusal()
+            error = error or self._watched.refusal()
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             self._link.close(StoreError("the run has ended"))
             await self._let_go()
+            error = error or await self._check_file()
         self._answer(error)
         return ending is not None
 
@@ -217,8 +217,9 @@ class Collector:
             await intake.take(self._requests)
         if self._intakes:
             return
-        for _ in range(len(self._link.records)):
-            record = self._link.records.popleft()
+        self._ledger.take(refused := self._link.refused.take())
+        self._ledger.drop("no database", refused)
+        for record in self._link.take(len(self._link.records)):
             if isinstance(record, FlushRequest):
                 self._requests.append(record)
             elif is_counted(record):
@@ -237,15 +238,26 @@ class Collector:
                 await self._writer.finish(since_epoch(now()), ending, await self._described(), deaths)
         except Exception as error:
             failure = _as_store_error(error)
+            lost = self._watched.lose(failure, ended=ending is not None)
             if ending is not None:
-                lost = self._ledger.account().in_flight
-                self._ledger.drop("not stored", lost)
                 _logger.error("%d records were lost at the end of the run: %s", lost, failure)
             elif not self._complained:
                 # Once until it works again: what is not stored waits, and is tried again every time.
                 self._complained = True
                 _logger.error("the records cannot be stored at present: %s", failure)
             return failure
+        return None
+
+    async def _check_file(self) -> StoreError | None:
+        """Return an error if the file was deleted while the run ended."""
+        try:
+            if self._writer is not None:
+                await in_thread(self._writer.check_file)
+        except StoreNotFoundError as error:
+            _logger.error(
+                "%d records were lost at the end of the run: %s", self._watched.lose(error, ended=True), error
+            )
+            return error
         return None
 
     async def _write(self, writer: Writer, durable: bool) -> None:
@@ -274,16 +286,6 @@ class Collector:
                 await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how, intake.death)
                 self._intakes.remove(intake)
                 await intake.close()
-
-    def _refusal(self) -> StoreError | None:
-        """Return an error if records were dropped since a request was last answered."""
-        dropped = self._ledger.account().dropped
-        lost = sum(dropped.values()) - self._lost_so_far
-        self._lost_so_far += lost
-        if not lost:
-            return None
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
-        return StoreError(f"{lost} record(s) could not be stored and are lost ({reasons}); all others are on disk")
 
     async def _described(self) -> dict[str, object]:
         assert self._writer is not None

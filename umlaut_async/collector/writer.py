@@ -16,6 +16,7 @@ from umlaut_async.collector.units import Units, process_of_unit
 from umlaut_async.errors import StoreConnectionError, StoreError
 from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed, writer_seconds
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
+from umlaut_async.store.files import identity, require_same
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key
 
@@ -68,6 +69,8 @@ class Writer:
         self.journal = journal
         self.run_uuid = run_uuid
         self._engine = engine
+        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._identity = None if self._path is None else identity(self._path)
         self._refused = refused
         self._ledgers: dict[int, Ledger] = {}
         """Where stored and dropped records are counted, by the key of the process."""
@@ -226,6 +229,11 @@ class Writer:
     async def cpu_time(self) -> float:
         """Return the CPU time in seconds of the thread that writes, if there is one."""
         return await writer_seconds(self._engine)
+
+    def check_file(self) -> None:
+        """Raise a StoreNotFoundError where the file of the database was deleted."""
+        if self._path is not None:
+            require_same(self._path, self._identity)
 
     async def close(self) -> None:
         """Let go of the database."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import aiosqlite
 
 from umlaut_async.errors import StoreError
+from umlaut_async.store.files import identity, require_same
 from umlaut_async.store.lockfile import LockFile
 
 if TYPE_CHECKING:
@@ -43,12 +44,15 @@ class Connection(aiosqlite.Connection):
         self._sqlite: sqlite3.Connection
         self._stopping = False
         self._stopped: asyncio.Future[None] | None = None
+        self._path = path
         self._log = f"{path}-wal"
+        self._identity: tuple[int, int] | None = None
         self._lock = LockFile(f"{path}-lock") if locked else None
         self._busy_seconds = busy_seconds
 
         def connect() -> sqlite3.Connection:
             self._sqlite = sqlite3.connect(path, **options)
+            self._identity = identity(path)
             return self._sqlite
 
         super().__init__(connect, iter_chunk_size=64)
@@ -72,6 +76,7 @@ class Connection(aiosqlite.Connection):
             if self._lock is not None:
                 self._lock.acquire(self._busy_seconds, lambda: given_up)
             try:
+                require_same(self._path, self._identity)
                 self._sqlite.executescript(script)
             except BaseException:
                 self._end(self._sqlite.rollback)
@@ -103,10 +108,15 @@ class Connection(aiosqlite.Connection):
         return await self._run(work)
 
     async def commit(self) -> None:
-        """Commit the transaction, and copy the log into the database where it has grown long."""
+        """Commit the transaction, and copy the log into the database where it has grown long.
+
+        Raises:
+            StoreNotFoundError: The file has gone, and what was committed with it.
+        """
 
         def work() -> None:
             self._end(self._commit)
+            require_same(self._path, self._identity)
 
         await self._run(work)
 

@@ -7,12 +7,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from umlaut_async.errors import NotAStoreError, StoreDirectoryError, StoreError
+from umlaut_async.errors import NotAStoreError, StoreDirectoryError, StoreError, StoreNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["regular_file", "require_writable", "system_errors"]
+__all__ = ["identity", "regular_file", "require_same", "require_writable", "system_errors"]
 
 _SMALLEST_PAGE = 512
 
@@ -46,6 +46,26 @@ def regular_file(path: str) -> os.stat_result | None:
     if 0 < found.st_size < _SMALLEST_PAGE:
         raise NotAStoreError(f"{path} is not an SQLite database; choose another path")
     return found
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from any other that may come to be at its path; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def require_same(path: str, expected: tuple[int, int] | None) -> None:
+    """Raise an error unless a file is the one that it was.
+
+    What is written into a file that was deleted, or replaced by another, nobody will ever read.
+    """
+    if identity(path) != expected:
+        raise StoreNotFoundError(
+            f"{path} was deleted or replaced while it was written; what this run had stored in it is lost"
+        )
 
 
 def require_writable(path: str) -> None:

@@ -1,4 +1,4 @@
-"""What the collector itself costs and how well it keeps up, as it is stored with the run."""
+"""The balance of a run: what became of its records, what is missing of its samples, and what the collector costs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from umlaut_async.errors import StoreError, StoreNotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.sampler import Sampler
+
+
+DELETED = "database deleted"
+"""The reason of what was stored in a file that is no more."""
 
 
 class Watched:
@@ -23,6 +29,33 @@ class Watched:
         self.ledgers: list[Ledger] = []
         self.samplers: list[Sampler] = []
         self.intakes: list[Intake] = []
+        self._lost_so_far = 0
+
+    def lose(self, error: StoreError, *, ended: bool) -> int:
+        """Count as lost what an error leaves no hope for; return how many records that are.
+
+        Args:
+            error: Why the database could not be written.
+            ended: Whether there is no next time.
+        """
+        deleted = isinstance(error, StoreNotFoundError)
+        before = sum(sum(ledger.account().dropped.values()) for ledger in self.ledgers)
+        for ledger in self.ledgers:
+            if deleted:
+                ledger.lose(DELETED)
+            if ended:
+                ledger.drop(DELETED if deleted else "not stored", ledger.account().in_flight)
+        return sum(sum(ledger.account().dropped.values()) for ledger in self.ledgers) - before
+
+    def refusal(self) -> StoreError | None:
+        """Return an error if records were dropped since a request was last answered."""
+        dropped = self.ledgers[0].account().dropped
+        lost = sum(dropped.values()) - self._lost_so_far
+        self._lost_so_far += lost
+        if not lost:
+            return None
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
+        return StoreError(f"{lost} record(s) could not be stored and are lost ({reasons}); all others are on disk")
 
     def counts(self) -> dict[str, object]:
         """Return the account of the run's records, and what is missing of its samples."""
