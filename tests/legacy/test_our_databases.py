@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.legacy.our_rows import store
 from umlaut_async import (
     Benchmark,
     BenchmarkSupervisor,
@@ -28,11 +29,13 @@ from umlaut_async import (
 )
 from umlaut_async.legacy.reading import Measured, read, runs
 from umlaut_async.legacy.views import connect
+from umlaut_async.store.models import Process, Result, Run, Sample, Series, Span, key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests import support
+    from umlaut_async.store.models import Base
 
 
 async def record(database: Path) -> None:
@@ -119,6 +122,36 @@ async def test_a_run_is_shown(database: Path, rows: support.Rows) -> None:
 def nanoseconds(local: str) -> int:
     whole = datetime.datetime.fromisoformat(local).astimezone(datetime.UTC)
     return (whole - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1) * 1000
+
+
+async def steps_of_reading(path: Path, tail: int) -> int:
+    """Return what it costs SQLite to read 50 calls, each with two samples, of a series with so many samples."""
+    rows: dict[type[Base], list[tuple[Any, ...]]] = {
+        Run: [("run", "", "", "[]", 0, None, "ok", "{}", "{}")],
+        Process: [(1, "run", "host", 7, None, None, 0, 0, None, None)],
+        Span: [(key(1, n), 1, n, None, "f", "function", "", 20 * n, 19, None, "ok", None) for n in range(1, 51)],
+        Series: [(5, 1, "memory", "MiB", "test", "measured", 10)],
+        Sample: [(5, 10 * number, 1.0) for number in range(tail)],
+        Result: [
+            (key(1, n), 1, key(1, n), "f", "memory", "d", "MiB", 1.0, '{"n":2}', 5, "measured", 0) for n in range(1, 51)
+        ],
+    }
+    await store(path, rows)
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with closing(connect(path)) as connection:
+        connection.set_progress_handler(count, 100)
+        assert len(connection.execute("SELECT * FROM measurement").fetchall()) == 50
+    return steps
+
+
+async def test_a_call_does_not_cost_more_the_longer_the_series(tmp_path: Path) -> None:
+    short = await steps_of_reading(tmp_path / "short.db", 102)
+    assert await steps_of_reading(tmp_path / "long.db", 4000) < 2 * short
 
 
 async def test_times_are_local(database: Path, monkeypatch: Any) -> None:

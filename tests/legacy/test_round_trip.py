@@ -19,6 +19,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.legacy import old_databases as old
+from tests.legacy.our_rows import store
 from tests.legacy.test_our_databases import record
 from tests.support import check_message
 from umlaut_async.errors import ArgumentError, OldDatabaseError, StoreError
@@ -28,9 +29,6 @@ from umlaut_async.legacy.importer import import_database
 from umlaut_async.legacy.reading import Measured, read, runs
 from umlaut_async.store import values
 from umlaut_async.store.chunks import pack
-from umlaut_async.store.engine import open_store, transaction
-from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.location import resolve
 from umlaut_async.store.models import Base, Chunk, Event, Process, Result, Run, Sample, Series, Span, key
 
 if TYPE_CHECKING:
@@ -78,17 +76,6 @@ DATA: dict[str, tuple[float | None, Any]] = {
 SERIES = ("cpu", "memory", "power", "gpu", "gpumemory", "gpupower", "io", "looplag")
 # What is kept beside a number has no place, except with samples; the number of entries comes from the call.
 NOT_KEPT = {"energy", "gpuenergy", "latency", "await", "wait"}
-
-
-async def store(path: Path, rows: dict[type[Base], list[tuple[Any, ...]]]) -> None:
-    engine = await open_store(resolve(path))
-    try:
-        async with transaction(engine) as session:
-            connection = await session.connection()
-            for model, several in rows.items():
-                await insert_for(model, without_id=model in (Sample, Chunk)).run(connection, several)
-    finally:
-        await engine.dispose()
 
 
 def every_type() -> dict[type[Base], list[tuple[Any, ...]]]:

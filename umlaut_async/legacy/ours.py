@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.legacy.times import naive
@@ -20,8 +21,9 @@ _GAUGES = frozenset({"memory", "gpu", "gpumemory", "gpupower"})
 _RATES = frozenset({"cpu", "power"})
 
 _ZONE = "(CASE WHEN json_valid(run.environment) THEN json_extract(run.environment, '$.timezone') END) IS 'unknown'"
-_STARTED = "(SELECT started FROM main.span WHERE span.id = result.span)"
-_ENDED = "(SELECT started + duration FROM main.span WHERE span.id = result.span)"
+# The window of a call; these name no column of the samples, so that their index finds them.
+_FROM = f"ifnull(span.started, {-(1 << 63)})"
+_TO = f"ifnull(span.started + span.duration, {(1 << 63) - 1})"
 
 UNAVAILABLE = "(result.provenance = 'unavailable' AND result.value IS NULL)"
 """The results that only say that a stage lacks a metric, of which UMLAUT had no row."""
@@ -33,17 +35,18 @@ SELECT result.id AS id,
     result.description AS measurement_description,
     result.type AS measurement_type,
     umlaut_shown(
-        result.id, result.type, result.value, result.data, {_STARTED}, {_ENDED}, {_ZONE},
+        result.id, result.type, result.value, result.data, span.started, span.started + span.duration, {_ZONE},
         (SELECT interval FROM main.series WHERE series.id = result.series_id),
-        (SELECT umlaut_blocks(chunk.times, chunk."values") FROM main.chunk WHERE chunk.series_id = result.series_id
-            AND chunk.t1 >= ifnull({_STARTED}, chunk.t1) AND chunk.t0 <= ifnull({_ENDED}, chunk.t0)),
+        (SELECT umlaut_blocks(chunk.times, chunk."values", {_FROM}, {_TO}) FROM main.chunk
+            WHERE chunk.series_id = result.series_id AND chunk.t1 >= {_FROM} AND chunk.t0 <= {_TO}),
         (SELECT umlaut_rows(sample.t, sample.value) FROM main.sample WHERE sample.series_id = result.series_id
-            AND sample.t >= ifnull({_STARTED}, sample.t) AND sample.t <= ifnull({_ENDED}, sample.t)),
+            AND sample.t BETWEEN {_FROM} AND {_TO}),
         {{complete:d}}
     ) AS measurement_data,
     result.unit AS measurement_unit,
     result.method AS measured_method_name
 FROM main.result JOIN main.process ON process.id = result.process_id JOIN main.run ON run.uuid = process.run_uuid
+LEFT JOIN main.span ON span.id = result.span
 WHERE NOT {UNAVAILABLE}
 """
 """The results as measurements. `complete` is 1 where samples are to come with all that is known of the call."""
@@ -92,11 +95,12 @@ class SampleBlocks:
         self._times = array("q")
         self._values = array("d")
 
-    def step(self, times: bytes, packed: bytes) -> None:
-        """Add a block."""
+    def step(self, times: bytes, packed: bytes, first: int, last: int) -> None:
+        """Add what lies between two moments in a block, whose times are in order."""
         moments, numbers = chunks.unpack(times, packed)
-        self._times += moments
-        self._values += numbers
+        window = slice(bisect_left(moments, first), bisect_right(moments, last))
+        self._times += moments[window]
+        self._values += numbers[window]
 
     def finalize(self) -> bytes:
         """Return what was gathered."""
@@ -130,13 +134,13 @@ def shown(
         ended: The end of its call.
         zone_unknown: Whether times of its run are without a time zone.
         interval: The nanoseconds between two samples of its series; None where it has none.
-        blocks: What `SampleBlocks` gathered around the call; None if there was nothing.
+        blocks: What `SampleBlocks` gathered within the call; None if there was nothing.
         rows: What `SampleRows` gathered within the call; likewise.
         complete: Whether the number and the data come along with the samples.
     """
     content = None if data is None else values.decode(data)
     call = _Call(measurement_type, value, content, started, ended, interval)
-    samples = [] if interval is None else list(_with_edges(call, _samples(call, blocks or b"", rows or b"")))
+    samples = [] if interval is None else list(_with_edges(call, _samples(blocks or b"", rows or b"")))
     if samples:
         return _sampled(call, samples, bool(zone_unknown), bool(complete))
     if measurement_type == "hyperparameters":
@@ -144,15 +148,13 @@ def shown(
     return content if value is None else value
 
 
-def _samples(call: _Call, *gathered: bytes) -> list[tuple[int, float]]:
+def _samples(*gathered: bytes) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
     for part in gathered:
         half = len(part) // 2
         found += zip(array("q", part[:half]), array("d", part[half:]), strict=True)
     found.sort(key=lambda sample: sample[0])
-    if call.started is None or call.ended is None:
-        return found
-    return [sample for sample in found if call.started <= sample[0] <= call.ended]
+    return found
 
 
 def _with_edges(call: _Call, samples: list[tuple[int, float]]) -> Iterable[tuple[int, float]]:

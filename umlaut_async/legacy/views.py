@@ -60,7 +60,7 @@ def add_functions(connection: sqlite3.Connection, path: str) -> None:
     connection.create_function("umlaut_shown", 11, refusals.guarded(ours.shown))
     connection.create_function("umlaut_old", 3, refusals.guarded(data.old_value))
     connection.create_aggregate("umlaut_rows", 2, ours.SampleRows)  # type: ignore[arg-type]
-    connection.create_aggregate("umlaut_blocks", 2, ours.SampleBlocks)  # type: ignore[arg-type]
+    connection.create_aggregate("umlaut_blocks", 4, ours.SampleBlocks)  # type: ignore[arg-type]
 
 
 def _text(raw: bytes) -> str:
