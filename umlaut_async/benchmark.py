@@ -223,7 +223,7 @@ class Benchmark:
             raise ReadOnlyError("a benchmark of mode 'r' only reads; use mode 'a' to record")
         recorder = None if self._closed else self.recorder()
         if self._closed or (recorder is None and self._recorders[self.uuid].ending):
-            raise ClosedError("this benchmark was closed; open() it again to begin a new run")
+            raise ClosedError("this benchmark was closed; make another one, or open() it again, to begin a new run")
         return recorder
 
     def miss(self) -> None:

@@ -239,6 +239,25 @@ def test_a_measurement_that_lacks_a_value_is_refused(database: Path, measurement
         check_message(caught.value)
 
 
+def test_a_measurement_may_be_an_array_or_a_series(database: Path) -> None:
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    with (
+        compat.Benchmark(str(database)) as bm,
+        compat.HyperparameterTracker(bm, "a search", ["alpha", "depth"], "loss") as tracker,
+    ):
+        tracker.track(numpy.array([0.5, 2.0, 0.25]))
+        tracker.track(pandas.Series({"loss": 0.125, "alpha": 0.5, "depth": 3.0}))
+        for wrong, error in ((numpy.array([0.5]), ArgumentError), (numpy.array(5), ArgumentTypeError)):
+            with pytest.raises(error) as caught:
+                tracker.track(wrong)
+            check_message(caught.value)
+    (result,) = read(database, "select data from result")
+    assert result["data"]["measurements"] == [
+        {"alpha": 0.5, "depth": 2.0, "loss": 0.25},
+        {"alpha": 0.5, "depth": 3.0, "loss": 0.125},
+    ]
+
+
 def test_what_is_no_benchmark_is_refused(database: Path) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
         compat.LossTracker("runs.db")  # type: ignore[arg-type]

@@ -77,14 +77,18 @@ class HyperparameterTracker(trackers.HyperparameterTracker):
         """Take note of one run of the search.
 
         Args:
-            measurement: The value of each hyperparameter and of the target, by name; or the values alone, in the order
-                of the hyperparameters with that of the target last.
+            measurement: The value of each hyperparameter and of the target, by name; or the values alone, as a list or
+                an array, in the order of the hyperparameters with that of the target last.
 
         Raises:
             ArgumentError: One of the values is missing, or cannot be stored.
             ArgumentTypeError: The measurement is neither, or a value has no JSON form.
             ClosedError: The tracker or the benchmark was closed.
         """
+        if callable(items := getattr(measurement, "items", None)):
+            measurement = dict(items())  # also of a Series of pandas, which is no Mapping
+        elif callable(tolist := getattr(measurement, "tolist", None)):
+            measurement = tolist()
         if isinstance(measurement, (list, tuple)):
             names = [*self.hyperparameters, self.target]
             if len(measurement) != len(names):
