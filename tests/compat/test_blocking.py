@@ -182,6 +182,7 @@ INTERRUPTED = """
 import os, signal, sqlite3, sys, threading, time
 from umlaut_async import compat
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background of a shell
 bm = compat.Benchmark("runs.db")
 stage = compat.BenchmarkSupervisor([compat.TimeMetric("time")], bm, "stage")(len)
 stage([])

@@ -202,6 +202,18 @@ def test_several_runs_and_progress(tmp_path: Path, database: Path) -> None:
     assert {run.uuid for run in runs(database)} == {"one", "two", "empty"}
 
 
+def test_what_is_written_meanwhile_is_not_imported_in_part(tmp_path: Path, database: Path) -> None:
+    path = old.make(tmp_path / "old.db", "json", old.rows("json"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+
+        def go_on(done: int, total: int) -> None:
+            writer.execute("DELETE FROM measurement")
+
+        done = import_database(path, database, progress=go_on)
+    assert done.measurements == len(old.TYPES)
+
+
 def test_into_a_database_that_has_runs(tmp_path: Path, written: Path) -> None:
     import_database(old.make(tmp_path / "old.db", "json", old.rows("json")), written)
     assert len(runs(written)) == 2

@@ -273,6 +273,18 @@ def test_what_a_stage_lacks_is_left_out(tmp_path: Path, database: Path) -> None:
     assert done.left_out == {"calls": 1, "events": 1, "unavailable metrics": 1}
 
 
+def test_a_run_that_goes_on_is_exported_as_it_was_at_the_beginning(tmp_path: Path, database: Path) -> None:
+    asyncio.run(store(database, every_type()))
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+
+        def go_on(done: int, total: int) -> None:
+            writer.execute("DELETE FROM result")
+
+        done = export_database(database, tmp_path / "out.db", progress=go_on)
+    assert done.measurements == 2 * len(DATA)
+
+
 def test_targets_that_cannot_be(tmp_path: Path, written: Path) -> None:
     def refused(error: type[Exception], match: str, *paths: Any) -> None:
         with pytest.raises(error, match=match) as raised:
