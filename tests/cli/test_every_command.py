@@ -93,7 +93,7 @@ COMMANDS = {
     "report": Command("DB RUN -o OUT", group=FINE),
     **{
         f"export, {form}": Command(f"DB RUN -f {form} -o OUT", group=FINE)
-        for form in ("csv", "jsonl", "parquet", "chrome")
+        for form in ("csv", "jsonl", "parquet", "chrome", "otlp", "prometheus")
     },
     "export, umlaut": Command("DB RUN -f umlaut -o OUT", old=OLD),
     "tag": Command("DB RUN x", group=FINE, writes=True, old=OLD),

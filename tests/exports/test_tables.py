@@ -241,6 +241,16 @@ def test_failures_are_one_line(made: Path, umlaut: Umlaut, tmp_path: Path) -> No
     assert [*tmp_path.iterdir()] == [made]
 
 
+def test_the_extra_is_named_that_is_missing(
+    made: Path, umlaut: Umlaut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    shown = umlaut("export", made, "-f", "parquet", "-o", tmp_path / "out")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.stderr == "umlaut: pyarrow is not installed; install it with: pip install 'umlaut_async[arrow]'\n"
+    assert [*tmp_path.iterdir()] == [made]
+
+
 def test_a_full_disk_leaves_nothing_behind(made: Path, umlaut_process: UmlautProcess, tmp_path: Path) -> None:
     full = tmp_path / "full.csv"
     full.symlink_to("/dev/full")

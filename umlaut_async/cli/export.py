@@ -38,6 +38,8 @@ _FORMATS = {
     "jsonl": _Format("json_lines", "jsonl", _TABLES),
     "parquet": _Format("parquet", "parquet", _TABLES, binary=True),
     "chrome": _Format("chrome", "json"),
+    "otlp": _Format("otlp", "jsonl", ("traces", "metrics", "logs"), alone="traces"),
+    "prometheus": _Format("prometheus", "prom"),
 }
 _OLD = "umlaut"
 
@@ -49,7 +51,9 @@ _OLD = "umlaut"
 @click.option(
     "-o", "--output", "out", metavar="OUT", help="The file to write, or the folder; - is standard output, the default."
 )
-@click.option("-t", "--table", metavar="NAME", help="Only this table, such as samples.")
+@click.option(
+    "-t", "--table", metavar="NAME", help="Only this table, such as samples; of otlp traces, metrics or logs."
+)
 def export(db: str, run: str | None, form: str, out: str | None, table: str | None) -> None:
     """Write runs in the database DB in another format, with every sample and every digit.
 
@@ -60,9 +64,11 @@ def export(db: str, run: str | None, form: str, out: str | None, table: str | No
     csv, jsonl, parquet   tables: runs, processes, calls, results, series, samples, events. A folder, or a new name that
                           ends with a slash, gets a file for each; one file holds them all.
     chrome                a trace for Perfetto and chrome://tracing.
+    otlp                  OpenTelemetry's JSON lines. A folder gets traces, metrics and logs; one file holds traces.
+    prometheus            what the runs come to as text, such as node_exporter collects.
     umlaut                the last form of the databases of UMLAUT itself, as a new file.
 
-    A name that ends with .gz is compressed.
+    Text in a file whose name ends with .gz is compressed.
     """
     if form == _OLD:
         export_old(db, run, out)
@@ -79,6 +85,9 @@ def export(db: str, run: str | None, form: str, out: str | None, table: str | No
         _make_folder(out)
     else:
         files = {out: table or chosen.alone}
+        if table is None and chosen.alone is not None:
+            others = ", ".join(part for part in chosen.parts if part != chosen.alone)
+            click.echo(f"umlaut: {form} has a file for each kind; a folder or -t gets {others} as well", err=True)
     for file in files:
         if file != STDOUT:
             check_output(file, db)
