@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from tests.support import Rows
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets"),
+    pytest.mark.timeout(3600),  # With --soak there are hundreds of victims; each of them has a limit of its own.
+]
 
 INTERVAL = 0.05
 FLUSH_INTERVAL = 0.2
