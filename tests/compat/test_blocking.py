@@ -243,6 +243,25 @@ def test_an_exception_that_leaves_the_block_is_that_of_the_run(database: Path) -
     assert (row["status"], row["ending"]) == ("error", "exception: ValueError")
 
 
+def test_a_failure_to_store_does_not_take_the_place_of_an_exception(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(error: Exception | None) -> None:
+        with compat.Benchmark(str(database)) as bm:
+            with closing(sqlite3.connect(database)) as connection:
+                refuse = "begin select raise(abort, 'no'); end"
+                connection.execute(f"create trigger if not exists t before insert on result {refuse}")
+            bm.log("lost", "mine", 1)
+            if error is not None:
+                raise error
+
+    with pytest.raises(ValueError, match="mine"):
+        run(ValueError("mine"))
+    assert any("could not be stored to its end" in record.getMessage() for record in caplog.records)
+    with pytest.raises(StoreError):
+        run(None)
+
+
 CELLS = [
     """
 from umlaut_async import compat as umlaut

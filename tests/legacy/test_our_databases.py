@@ -27,6 +27,7 @@ from umlaut_async import (
     TimeMetric,
     TTATracker,
 )
+from umlaut_async.legacy.ours import SampleRows, shown
 from umlaut_async.legacy.reading import Measured, read, runs
 from umlaut_async.legacy.views import connect
 from umlaut_async.store.models import Process, Result, Run, Sample, Series, Span, key
@@ -122,6 +123,27 @@ async def test_a_run_is_shown(database: Path, rows: support.Rows) -> None:
 def nanoseconds(local: str) -> int:
     whole = datetime.datetime.fromisoformat(local).astimezone(datetime.UTC)
     return (whole - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1) * 1000
+
+
+@pytest.mark.parametrize(
+    ("type_", "n", "values", "expected"),
+    [
+        # The first sample of a rate covers time before the call, unless the call counts it.
+        ("cpu", 2, [9.0, 2.0, 3.0], [2.0, 3.0]),
+        ("cpu", 3, [9.0, 2.0, 3.0], [9.0, 2.0, 3.0]),
+        ("cpu", 1, [9.0], [3.0]),
+        # A gauge has the readings at the edges of the call besides, and one alone is that of the end.
+        ("memory", 5, [9.0, 2.0, 4.0], [1.0, 9.0, 2.0, 4.0, 3.0]),
+        ("memory", 1, [9.0], [9.0, 3.0]),
+    ],
+)
+def test_the_samples_of_a_call(type_: str, n: int, values: list[float], expected: list[float]) -> None:
+    rows = SampleRows()
+    for number, value in enumerate(values, 1):
+        rows.step(1000 * number, value)
+    data = json.dumps({"n": n, "first": 1.0, "last": 3.0})
+    text = shown(type_, 1.0, data, 500, 9000, 1, 1000, None, rows.finalize(), 0)
+    assert json.loads(text)["measurements"] == expected
 
 
 async def steps_of_reading(path: Path, tail: int) -> int:
