@@ -163,16 +163,15 @@ def _stage_table(session: Session, run: RunInfo) -> StageTable:
         if status == "error":
             failed[stage] += duration or 0
     yielding = {stage for (_, kind), stage in numbers.items() if kind in YIELDING}
-    inside = [
-        None if time is None or duration is None or stage not in yielding else max(0, time)
-        for stage, duration, time in zip(of_calls, durations, producing, strict=True)
-    ]
+    inside: list[int | None] = [None] * len(of_calls)
     producing_time: dict[int, int] = {}
-    for stage, time in zip(of_calls, inside, strict=True):
-        if time is not None:
-            producing_time[stage] = producing_time.get(stage, 0) + time
+    if yielding:
+        for position, (stage, duration, time) in enumerate(zip(of_calls, durations, producing, strict=True)):
+            if time is not None and duration is not None and stage in yielding:
+                inside[position] = max(0, time)
+                producing_time[stage] = producing_time.get(stage, 0) + max(0, time)
     ends = [
-        wall if duration is None else start + max(0, duration)
+        wall if duration is None else start + duration if duration > 0 else start
         for start, duration in zip(starts, durations, strict=True)
     ]
     timeline = Timeline.of_columns((ids, parents, of_calls, tasks, starts, ends, inside), wall, len(numbers))
