@@ -59,9 +59,9 @@ def runs(
         if as_data:
             click.echo(as_json({"runs": [run_fields(run) for run in found]}))
         elif found:
-            from umlaut_async.cli.tables import console
+            from umlaut_async.cli.tables import console, show_part
 
-            console().print(_table(found))
+            show_part(console(), _table(found))
         else:
             click.echo("No run is like that." if known else "There are no runs yet.")
 

@@ -59,13 +59,13 @@ def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:
         SelectorError: This means no run, or several.
         StoreError: The database cannot be read.
     """
-    from umlaut_async.cli.tables import console
+    from umlaut_async.cli.tables import console, show_part
 
     with reading(db_file) as session:
         parts = list(_parts(session, run))
     out = console()
     for part in parts:
-        out.print(part)
+        show_part(out, part)
 
 
 def _document(session: Session, selector: str | None) -> dict[str, Any]:

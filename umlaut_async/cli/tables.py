@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 from umlaut_async.cli.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, RenderableType
+    from rich.table import Column, Table
     from rich.text import Text
 
 # A table is only as wide as its cells need; at the 80 columns that are assumed of a pipe, cells would be cut.
 _PIPED_WIDTH = 2000
+
+# Between two columns.
+_GAP = 2
+_LONGEST_WORD = 16
 
 _STYLES = {"ok": "green", "running": "cyan", "closed": "green", "cancelled": "yellow"}
 
@@ -40,11 +44,72 @@ def table(columns: Iterable[str], right: frozenset[str] = frozenset()) -> Table:
 
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
-        if column in right:
-            made.add_column(column, justify="right", no_wrap=True)
-        else:
-            made.add_column(column, overflow="fold")
+        _add_column(made, column, right=column in right)
     return made
+
+
+def _add_column(made: Table, heading: str, *, right: bool, width: int | None = None) -> None:
+    if right:
+        made.add_column(heading, justify="right", no_wrap=True, width=width)
+    else:
+        made.add_column(heading, overflow="fold", width=width)
+
+
+def fitted(made: Table, width: int) -> tuple[Table, list[str]]:
+    """Return a table with as many of its columns as can be read in so many characters, and those left out.
+
+    Bars go first, then what stands furthest right; the first column, which names a row, and its status stay.
+    """
+    from rich.cells import cell_len
+
+    kept = list(range(len(made.columns)))
+    least = [_least_width(column) for column in made.columns]
+    order = sorted(kept[1:], key=lambda index: (made.columns[index].header != "", -index))
+    for index in order:
+        if sum(least[each] + _GAP for each in kept) - _GAP <= width:
+            break
+        if made.columns[index].header != "status":
+            kept.remove(index)
+    smaller = table(())
+    spare = width - sum(least[index] + _GAP for index in kept) + _GAP
+    for index in kept:
+        column = made.columns[index]
+        # What is left over goes to the columns further left first; where nothing fits, widths are for rich to find.
+        more = min(spare, max(map(cell_len, _texts(column))) - least[index])
+        spare -= more
+        fixed = least[index] + more if more >= 0 else None
+        _add_column(smaller, str(column.header), right=column.justify == "right", width=fixed)
+    for row in zip(*(made.columns[index].cells for index in kept), strict=True):
+        smaller.add_row(*row)
+    left_out = (str(column.header) for index, column in enumerate(made.columns) if index not in kept)
+    return smaller, [heading for heading in left_out if heading]
+
+
+def _least_width(column: Column) -> int:
+    """Return how wide a column must be to be read: as its widest number, or its longest word within reason."""
+    from rich.cells import cell_len
+
+    if column.no_wrap:
+        return max(map(cell_len, _texts(column)))
+    return min(_LONGEST_WORD, max((cell_len(word) for text in _texts(column) for word in text.split()), default=0))
+
+
+def _texts(column: Column) -> Iterator[str]:
+    yield str(column.header)
+    yield from map(str, column.cells)
+
+
+def show_part(out: Console, part: RenderableType) -> None:
+    """Print something; of a table that is wider than a terminal the columns that fit, and the names of the others."""
+    from rich.table import Table
+
+    if not isinstance(part, Table):
+        out.print(part)
+        return
+    part, left_out = fitted(part, out.width)
+    out.print(part)
+    if left_out:
+        out.print(f"(a wider terminal shows also: {', '.join(left_out)})")
 
 
 def status_text(status: str, shown: str | None = None) -> Text:

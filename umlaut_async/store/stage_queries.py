@@ -10,7 +10,7 @@ from umlaut_async.store import chunks, lost
 from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sqlalchemy.orm import Session
 
