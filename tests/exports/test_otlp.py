@@ -206,7 +206,9 @@ def test_logs(made: Path, umlaut: Umlaut) -> None:
 def test_one_file_holds_one_kind(made: Path, umlaut: Umlaut) -> None:
     shown = umlaut("export", made, "-f", "otlp")
     assert {name for line in shown.stdout.splitlines() for name in json.loads(line)} == {"resourceSpans"}
-    assert shown.stderr == "umlaut: otlp has a file for each kind; a folder or -t gets metrics, logs as well\n"
+    assert shown.stderr == (
+        "umlaut: otlp has a file for each kind: this one has no metrics and logs, which -t or a folder gets\n"
+    )
     lines = umlaut("export", made, "-f", "otlp", "-t", "metrics").stdout.splitlines()
     assert {name for line in lines for name in json.loads(line)} == {"resourceMetrics"}
 

@@ -85,13 +85,15 @@ def export(db: str, run: str | None, form: str, out: str | None, table: str | No
         _make_folder(out)
     else:
         files = {out: table or chosen.alone}
-        if table is None and chosen.alone is not None:
-            others = ", ".join(part for part in chosen.parts if part != chosen.alone)
-            click.echo(f"umlaut: {form} has a file for each kind; a folder or -t gets {others} as well", err=True)
     for file in files:
         if file != STDOUT:
             check_output(file, db)
     _write(db, run, chosen, files)
+    if table is None and chosen.alone is not None and len(files) == 1:
+        others = " and ".join(part for part in chosen.parts if part != chosen.alone)
+        click.echo(
+            f"umlaut: {form} has a file for each kind: this one has no {others}, which -t or a folder gets", err=True
+        )
 
 
 def _write(db: str, run: str | None, form: _Format, files: dict[str, str | None]) -> None:

@@ -12,7 +12,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async import __version__
 from umlaut_async.store import run_queries, values
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _BATCH = 500
 _INTERNAL, _ERROR, _WARN = 1, 2, 13
 _UUID = re.compile("[0-9a-f]{32}")
 _NONE = "0" * 32
-_SCOPE = {"name": "umlaut_async", "version": __version__}
+_SCOPE = {"name": "umlaut_async"}
 # As UCUM writes them, which OpenTelemetry asks for.
 _UNITS = {"sec": "s", "MiB": "MiBy", "MiB/s": "MiBy/s", "Watt": "W", "µJ": "uJ", "Seconds/entry": "s/{entry}"} | {
     "Entries/second": "{entry}/s"
