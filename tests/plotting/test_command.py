@@ -332,3 +332,13 @@ def test_a_reader_that_has_had_enough(everything: Everything, tmp_path: Path) ->
         command.stdout.close()
         assert command.wait(60) == 1
     assert (tmp_path / "errors").read_bytes() == b""
+
+
+def test_the_beginning_of_several_uuids_is_refused() -> None:
+    from umlaut_async import ArgumentError
+    from umlaut_async.compat.choosing import Choice, chosen
+
+    found = [Choice(uuid, "loss", "mine") for uuid in ("ab", "abc1", "abc2")]
+    with pytest.raises(ArgumentError, match="2 runs have a uuid that begins with 'abc': 'abc1', 'abc2'"):
+        chosen(found, ["abc"], None, None, pytest.fail)
+    assert chosen(found, ["ab"], None, None, pytest.fail) == found[:1]
