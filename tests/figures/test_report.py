@@ -18,7 +18,7 @@ from umlaut_async.analysis.figures.style import DARK, LIGHT
 from umlaut_async.analysis.selectors import select_one
 from umlaut_async.store.chunks import BLOCK
 from umlaut_async.store.reading import reading
-from umlaut_async.text import safe
+from umlaut_async.text import MISSING, safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,6 +143,22 @@ def test_several_runs_have_a_list_of_contents(store: Store, database: Path, umla
     page = Read(report_of(umlaut, database, "last", "bbbbbbbb,last"))
     assert page.links == ["#run0", "#run1"]
     assert "2 runs" in page.texts
+
+
+def test_the_stages_of_several_runs_are_beside_each_other(store: Store, database: Path, umlaut: Umlaut) -> None:
+    first, second = run("aaaaaaaa-1"), run("bbbbbbbb-2", started=BEGAN + SECOND, ended=BEGAN + 61 * SECOND)
+    store(first, process("aaaaaaaa-1"), span("train"), span("train"), span("load"))
+    store(second, process("bbbbbbbb-2", 2), span("train", process_id=2, duration=7 * SECOND))
+    assert umlaut("report", database, "aaaaaaaa,bbbbbbbb", "-o", database.with_name("out.html")).exit_code == 0
+    texts = Read(database.with_name("out.html").read_text()).texts
+    at = next(index for index, text in enumerate(texts) if "umlaut compare" in text)
+    beside = [text for text in texts[at + 1 :] if text.strip()][:12]
+    assert beside == [
+        *("stage", "aaaaaaaa", "bbbbbbbb"),
+        *("run time", "1 min 30 s", "1 min 0 s"),
+        *("train", "4 s", "7 s"),
+        *("load", "2 s", MISSING),
+    ]  # fmt: skip
 
 
 def test_every_chart_has_its_data(store: Store, database: Path, umlaut: Umlaut) -> None:

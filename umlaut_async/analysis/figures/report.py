@@ -12,7 +12,7 @@ from umlaut_async.analysis.figures.markup import Markup, details, element, joine
 from umlaut_async.analysis.figures.page import page
 from umlaut_async.analysis.figures.tracked_values import tracked_values
 from umlaut_async.store import queries
-from umlaut_async.text import duration, moment, safe
+from umlaut_async.text import MISSING, duration, moment, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["figure_page", "report_page"]
 
 _SHORT = 8
+_MOST_BESIDE = 8
 _MOST_EVENTS = 200
 _MOST_FACTS = 300
 _OF_MISSING = ("description", "type", "reason", "cure")
@@ -37,10 +38,12 @@ def figure_page(figure: Figure) -> str:
 
 def report_page(session: Session, runs: Sequence[RunInfo]) -> str:
     """Return a page about runs."""
-    sections = [_section(session, run, f"run{at}") for at, run in enumerate(runs)]
+    times: list[dict[str, int]] = [{} for _ in runs]
+    sections = [_section(session, run, f"run{at}", times[at]) for at, run in enumerate(runs)]
     if len(runs) == 1:
         return page(_title(runs[0]), *sections)
-    return page(f"{len(runs)} runs", element("h1", f"{len(runs)} runs"), _contents(runs), *sections)
+    heading = element("h1", f"{len(runs)} runs")
+    return page(f"{len(runs)} runs", heading, _contents(runs), _beside(runs, times), *sections)
 
 
 def _title(run: RunInfo) -> str:
@@ -62,8 +65,25 @@ def _contents(runs: Sequence[RunInfo]) -> Markup:
     return table("The runs of this report", ["run", "started", "time", "status", "description", "tags"], rows)
 
 
-def _section(session: Session, run: RunInfo, anchor: str) -> Markup:
+def _beside(runs: Sequence[RunInfo], times: Sequence[dict[str, int]]) -> Markup:
+    """Return the times of the stages in several runs beside each other; of many runs `umlaut compare` tells more."""
+    stages = list(dict.fromkeys(stage for each in times for stage in each))
+    if not stages or len(runs) > _MOST_BESIDE:
+        return Markup("")
+    rows = [
+        ("run time", *map(_wall_time, runs)),
+        *((stage, *(duration(each[stage] / 1e9) if stage in each else MISSING for each in times)) for stage in stages),
+    ]
+    headings = ["stage", *(run.uuid[:_SHORT] for run in runs)]
+    caption = "The time in the calls of each stage; umlaut compare says which differences are more than noise"
+    return table(caption, headings, rows, numbers=range(1, len(headings)))
+
+
+def _section(session: Session, run: RunInfo, anchor: str, times: dict[str, int]) -> Markup:
+    """Return all that is known of a run, and note the time of its stages."""
     view = bottleneck(session, run)
+    for stage in view.table.stages:
+        times[stage.name] = times.get(stage.name, 0) + stage.time
     figure = build(session, run)
     events = queries.events(session, run.uuid)
     return element(
