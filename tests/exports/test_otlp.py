@@ -122,6 +122,7 @@ def test_traces_pass_through_the_sdk(concurrent: Path, umlaut: Umlaut) -> None:
     assert (whole.name, f"{whole.context.trace_id:032x}") == ("concurrent", one["uuid"].replace("-", ""))
     assert (whole.start_time, whole.end_time) == (one["started"], one["ended"])
     by_id = {span.context.span_id: span for span in finished}
+    assert len(by_id) == len(finished)
     calls = support.read(concurrent, "select * from span")
     assert len(calls) == 2 * CONCURRENT + 1 == len(by_id) - 1
     for call in calls:

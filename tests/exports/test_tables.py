@@ -80,6 +80,13 @@ def test_one_file_of_csv_holds_all_tables(made: Path, umlaut: Umlaut, tmp_path: 
     assert loss["value"] == ""
 
 
+def test_numbers_in_data_stay_numbers(store: Store, database: Path, umlaut: Umlaut) -> None:
+    given = [-1.5, -(10**20), True, "-1", ["-1", -1], float("-inf"), {"=1": 2}]
+    store(run(), process(), *(result("x", "", None, data) for data in given))
+    found = [row["data"] for row in rows_of(umlaut("export", database, "-f", "csv", "-t", "results").stdout)]
+    assert found == ["-1.5", f"-1{'0' * 20}", "true", '"-1"', '["-1",-1]', "-inf", '{"=1":2}']
+
+
 def test_json_lines(made: Path, umlaut: Umlaut) -> None:
     shown = umlaut("export", made, "last", "-f", "jsonl")
     assert shown.exit_code == 0

@@ -86,6 +86,6 @@ def _cells(column: Column) -> Iterable[Any]:
 
 
 def _data(value: Any) -> Any:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
-    return guarded(values.encode(value))
+    return values.encode(value)  # which begins with a letter, a quotation mark or a bracket
