@@ -466,3 +466,9 @@ def test_what_was_not_recorded_is_a_line_for_each_metric(umlaut: Umlaut, store: 
     events = json.loads(umlaut("show", "--json", database).stdout)["events"]
     assert events[0]["data"] == MISSING
     assert [event["kind"] for event in events] == ["unavailable"] * 3 + ["unreadable"]
+
+
+def test_a_duration_below_zero_takes_no_time(store: Store, umlaut: Umlaut, database: Path) -> None:
+    store(run(), process(), span("train"), span("odd", started=BEGAN + 9 * SECOND, duration=-5 * SECOND))
+    shown = json.loads(umlaut("show", database, "--json").stdout)
+    assert {stage["name"]: stage["budget"]["share"] for stage in shown["stages"]} == {"train": 2 * SECOND, "odd": 0}
