@@ -242,16 +242,13 @@ class Benchmark:
         return None
 
     def _warn(self) -> None:
-        if self._warned or self._explained:
+        recorder = self._recorders.get(self.uuid)
+        # The log may say already why nothing is recorded any more.
+        if self._warned or (recorder is not None and recorder.link.explained):
             return
         self._warned = True
         why = "it was closed" if self._closed else "its collector has ended"
         _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
-
-    @property
-    def _explained(self) -> bool:
-        """Whether the log says why nothing is recorded any more."""
-        return (recorder := self._recorders.get(self.uuid)) is not None and recorder.link.explained
 
     @property
     def records(self) -> bool:
@@ -265,7 +262,11 @@ class Benchmark:
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
             self.uuid, Recorder(settings, self.before_end, self._inherited)
         )
-        recorder.start()
+        try:
+            recorder.start()
+        except Exception:  # A defect: nobody may wait for what has not started.
+            self._recorders.pop(self.uuid, None)
+            raise
         return recorder
 
     def _renew(self) -> None:

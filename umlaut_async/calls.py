@@ -124,12 +124,15 @@ class Call:
         """End the call with what the stage raised, or None."""
         ended = now()
         self.ended = True
-        if self._token is not None:
-            self._release()
-        if error is None:
-            self._append(ended, "ok", None)
-        else:
-            self._append(ended, _status(error), _describe(error))
+        try:
+            if self._token is not None:
+                self._release()
+            if error is None:
+                self._append(ended, "ok", None)
+            else:
+                self._append(ended, _status(error), _describe(error))
+        except Exception as failure:
+            self._link.failed(failure)
 
     def close(self) -> None:
         """End the call, if it has not ended; leaving its block then does nothing any more."""
@@ -145,7 +148,10 @@ class Call:
         """End a call whose producer was destroyed without being closed, or that outlives its run."""
         if not self.ended:
             self.ended = True
-            self._append(now(), "abandoned", None)
+            try:
+                self._append(now(), "abandoned", None)
+            except Exception as failure:
+                self._link.failed(failure)
 
     def _release(self) -> None:
         token, self._token = self._token, None
@@ -216,7 +222,10 @@ class SteppedCall(Call):
             if self._first_item is None:
                 self._first_item = suspended - self.started
             self._items += 1
-        self._release()
+        try:
+            self._release()
+        except Exception as failure:
+            self._link.failed(failure)
 
     def _stepped(self) -> tuple[int | None, Steps | None]:
         return self._items, Steps(self._running, self._longest, self._first_item)

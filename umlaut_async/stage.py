@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from umlaut_async.calls import Call, SteppedCall
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from umlaut_async.collector.series import Series
     from umlaut_async.metrics import Metric
     from umlaut_async.records import Reading
+
+_logger = logging.getLogger("umlaut_async")
 
 
 class Stage:
@@ -41,6 +44,7 @@ class Stage:
         # A coroutine has steps only where a metric asks for them: driving it by hand costs more than awaiting it.
         self._steps = self._yields or (kind == COROUTINE and any(metric.steps for metric in metrics))
         self._plan: Plan | None = None
+        self._failed = False
         for metric in metrics:
             metric.check(kind)
             metric.attach(self)
@@ -58,14 +62,18 @@ class Stage:
     def enter(self) -> Call | None:
         """Begin a call; None lets it run unmeasured."""
         plan = self._plan
-        if plan is None or not plan.link.recording:
-            plan = self._renew()
-            if plan is None:
-                return None
         try:
+            if plan is None or not plan.link.recording:
+                plan = self._renew()
+                if plan is None:
+                    return None
             return SteppedCall(plan, 0 if self._yields else None) if self._steps else Call(plan)
         except Exception as failure:
-            plan.link.failed(failure)
+            if plan is not None:
+                plan.link.failed(failure)
+            elif not self._failed:
+                self._failed = True
+                _logger.error("a stage could not be measured, which is a defect of umlaut_async", exc_info=failure)
             return None
 
     def _renew(self) -> Plan | None:

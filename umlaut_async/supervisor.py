@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.blocks import Blocks, UnmeasuredBlock
 from umlaut_async.calls import Call
-from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError
+from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError, UmlautError
 from umlaut_async.metrics import Metric
 from umlaut_async.stage import Stage
 from umlaut_async.switch import disabled
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from umlaut_async.wrapping import AsyncIteration, Iteration
+
+_logger = logging.getLogger("umlaut_async")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")
@@ -112,21 +115,34 @@ class BenchmarkSupervisor:
         return iterate(loader, lambda kind, default: self._stage(kind, name or self.name or default).enter)
 
     def __enter__(self) -> SupervisedBlock:
-        return self._enter_block("with", sys._getframe(1))
+        try:
+            return self._enter_block("with", sys._getframe(1))
+        except Exception as failure:
+            return _unmeasured(failure)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave_block(sys._getframe(1), error)
+        try:
+            self._leave_block(sys._getframe(1), error)
+        except Exception as failure:
+            _unmeasured(failure)
 
     # Not coroutines: they run at once, in the frame of the `async with`.
     def __aenter__(self) -> Coroutine[Any, Any, SupervisedBlock]:
-        return _ready(self._enter_block("async with", sys._getframe(1)))
+        try:
+            block = self._enter_block("async with", sys._getframe(1))
+        except Exception as failure:
+            block = _unmeasured(failure)
+        return _ready(block)
 
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Coroutine[Any, Any, None]:
-        self._leave_block(sys._getframe(1), error)
+        try:
+            self._leave_block(sys._getframe(1), error)
+        except Exception as failure:
+            _unmeasured(failure)
         return _ready(None)
 
     def _enter_block(self, kind: str, frame: FrameType) -> SupervisedBlock:
@@ -154,6 +170,14 @@ class BenchmarkSupervisor:
 
 async def _ready(result: T) -> T:
     return result
+
+
+def _unmeasured(failure: Exception) -> SupervisedBlock:
+    """Report a failure of our own, unless the user was wrong, and return a block that is not measured."""
+    if isinstance(failure, UmlautError):
+        raise failure
+    _logger.error("a block could not be measured, which is a defect of umlaut_async", exc_info=failure)
+    return UnmeasuredBlock()
 
 
 def _checked_metrics(metrics: object) -> tuple[Metric, ...]:

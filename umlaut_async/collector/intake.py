@@ -151,10 +151,10 @@ class Intake:
             try:
                 self._take_record(record)
             except Exception:
-                self._defect()
+                self._defect(counted=is_counted(record))
 
     def _take_record(self, record: Record) -> None:
-        if self._is_full and is_counted(record):
+        if is_counted(record) and self._is_full:
             self._refuse(record)
         elif type(record) is tuple:
             # Made one at a time: many at once would be followed by the garbage collector.
@@ -185,8 +185,9 @@ class Intake:
         self._ledger.drop(reason, count)
         self._drops[reason] += count
 
-    def _defect(self) -> None:
-        self._drop("defect", 1)
+    def _defect(self, *, counted: bool = True) -> None:
+        if counted:
+            self._drop("defect", 1)
         _logger.exception("a record could not be stored, which is a defect of umlaut_async")
 
     async def settle(self, wait: bool) -> None:

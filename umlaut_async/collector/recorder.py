@@ -200,8 +200,10 @@ class Recorder:
     def _answer_end(self, error: StoreError | None) -> None:
         # Not before: who waits may be interrupted, and then the end of the interpreter waits instead.
         _live.discard(self)
-        self._withdraw()
-        self._ended.answer(error)
+        try:
+            self._withdraw()
+        finally:
+            self._ended.answer(error)
 
     def _withdraw(self) -> None:
         if self.address is not None and self._settings.joins is None:
