@@ -242,13 +242,15 @@ class Benchmark:
         return None
 
     def _warn(self) -> None:
-        recorder = self._recorders.get(self.uuid)
-        # The log may say already why nothing is recorded any more.
-        if self._warned or (recorder is not None and recorder.link.explained):
-            return
-        self._warned = True
-        why = "it was closed" if self._closed else "its collector has ended"
-        _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
+        if not (self._warned or self._explained):
+            self._warned = True
+            why = "it was closed" if self._closed else "its collector has ended"
+            _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
+
+    @property
+    def _explained(self) -> bool:
+        """Whether the log says why nothing is recorded any more."""
+        return (recorder := self._recorders.get(self.uuid)) is not None and recorder.link.explained
 
     @property
     def records(self) -> bool:
