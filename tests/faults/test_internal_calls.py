@@ -7,6 +7,7 @@ import logging
 import random
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,10 @@ def run_with_fault(database: Path, at: int, thread: str, result: list[object]) -
     if thread == "stage":
         assert asyncio.run(_flushed(bm)) is None or plan.fired, plan.where
     close(bm)
-    account = bm.accounting
+    # A collector that failed has a last word after its answer.
+    deadline = time.monotonic() + 5
+    while (account := bm.accounting).in_flight and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert account.recorded == account.stored + sum(account.dropped.values()) + account.in_flight, plan.where
     assert account.in_flight == 0, plan.where
     return plan

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.collector import joining, process, thread
-from umlaut_async.collector.account import Ledger, Tally
+from umlaut_async.collector.account import Accounting, Ledger, Tally
 from umlaut_async.collector.address import Address, new_address, publish, withdraw
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
@@ -22,7 +22,6 @@ from umlaut_async.records import Ending, FlushRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from umlaut_async.collector.account import Accounting
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.records import Answer
@@ -37,6 +36,9 @@ _FORK_DEADLINE = 1.0
 
 _LAST = -100
 """The priority of what is to come after everything that users have finalized."""
+
+_LEFT = "not stored"
+"""The reason of what waits for a collector that is no more."""
 
 _live: set[Recorder] = set()
 _inherited: list[Recorder] = []
@@ -217,11 +219,14 @@ class Recorder:
 
     def accounting(self) -> Accounting:
         """Return what became of the records."""
-        account, missed = self._ledger.account(self.link.in_flight()), self.unmeasured.value()
-        if not missed:
-            return account
-        dropped = {**account.dropped, "not measured": missed}
-        return account._replace(recorded=account.recorded + missed, dropped=dropped)
+        waiting, closed, missed = self.link.in_flight(), self.link.was_closed, self.unmeasured.value()
+        recorded, stored, dropped, in_flight = self._ledger.account(waiting)
+        if missed:
+            recorded, dropped = recorded + missed, {**dropped, "not measured": missed}
+        if closed and waiting:
+            # What nobody will take any more is on its way no longer.
+            in_flight, dropped = in_flight - waiting, {**dropped, _LEFT: dropped.get(_LEFT, 0) + waiting}
+        return Accounting(recorded, stored, dropped, in_flight)
 
 
 def _await_opening() -> None:

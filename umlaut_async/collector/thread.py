@@ -66,5 +66,6 @@ def collect(
     finally:
         opened.set()
         settled.set()
-        link.close(reason)
+        # Before the last answers: who waits for them may look at the account at once.
         ledger.drop("not stored", ledger.account().in_flight)
+        link.close(reason)
