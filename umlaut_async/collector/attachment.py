@@ -24,7 +24,8 @@ def attach(channel: Channel, link: Link) -> None:
     """Let the calls signal over a channel what they need at once."""
 
     def notify(kind: int, series: int, call: int, at: int) -> None:
-        if not channel.notify(kind, series, call, at) and len(link.unsent) < link.limits.records:
+        # Behind those that wait: a call must not leave before it has entered.
+        if (link.unsent or not channel.notify(kind, series, call, at)) and len(link.unsent) < link.limits.records:
             link.unsent.append((kind, series, call, at))
             link.wake()
 

@@ -120,7 +120,6 @@ class Forwarder:
         # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
         open_calls = self._link.open_calls.copy()
         batch = wire.Batch()
-        await self._send_unsent()
         if not self._link.recording:
             # The run ends: its request comes after the records of the calls that end with it.
             for call in open_calls.values():
@@ -128,7 +127,9 @@ class Forwarder:
         if refused := self._link.refused.take():
             self._ledger.take(refused)
             batch.dropped[FULL] = refused
+        # First which records are sent, then the signals: those of a call must not come after its record.
         left = len(self._link.records)
+        await self._send_unsent()
         while True:
             turn = min(left, _MESSAGE)
             left -= turn

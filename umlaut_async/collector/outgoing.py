@@ -124,9 +124,9 @@ class Outgoing:
 
     def show(self, open_calls: dict[int, Call], batch: wire.Batch) -> None:
         """Tell of the calls that have not ended."""
-        ended = {call[1] for call in batch.calls}
         for number, call in open_calls.items():
-            if number in self._shown or number in ended:
+            # Its record may have gone meanwhile, and would not come again.
+            if number in self._shown or number not in self._link.open_calls:
                 continue
             task = self._shown[number] = self._task(call.task)
             batch.opened.append(wire.OpenCall(number, call.plan.stage, call.parent_number(), task, call.started))
