@@ -30,6 +30,15 @@ class Watched:
         self.samplers: list[Sampler] = []
         self.intakes: list[Intake] = []
         self._lost_so_far = 0
+        self._samples_dropped = self._ticks_missed = self._worst_lateness = 0
+
+    def see_off(self, intake: Intake) -> None:
+        """Remember of a process that has left only what it came to: a run may have any number of these."""
+        self._samples_dropped += intake.samples_dropped
+        self._ticks_missed += intake.missed
+        self._worst_lateness = max(self._worst_lateness, intake.sampler.worst_lateness)
+        self.intakes.remove(intake)
+        self.samplers.remove(intake.sampler)
 
     def lose(self, error: StoreError, *, ended: bool) -> int:
         """Count as lost what an error leaves no hope for; return how many records that are.
@@ -65,9 +74,9 @@ class Watched:
             "recorded": sum(account.recorded for account in accounts),
             "stored": sum(account.stored for account in accounts),
             "dropped": dict(dropped),
-            "samples_dropped": sum(intake.samples_dropped for intake in self.intakes),
-            "ticks_missed": sum(intake.missed for intake in self.intakes),
-            "worst_lateness": _seconds(sampler.worst_lateness for sampler in self.samplers),
+            "samples_dropped": sum((intake.samples_dropped for intake in self.intakes), self._samples_dropped),
+            "ticks_missed": sum((intake.missed for intake in self.intakes), self._ticks_missed),
+            "worst_lateness": _seconds([self._worst_lateness, *(sampler.worst_lateness for sampler in self.samplers)]),
         }
 
 

@@ -285,6 +285,7 @@ class Collector:
             if intake.ending is not None:
                 await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how, intake.death)
                 self._intakes.remove(intake)
+                self._watched.see_off(intake)
                 await intake.close()
 
     async def _described(self) -> dict[str, object]:

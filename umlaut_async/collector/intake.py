@@ -72,7 +72,7 @@ class Intake:
         """How the process ends, once that is known."""
         self.death: Death | None = None
         """What is known of it, where it ended without a word."""
-        self._sampler = sampler
+        self.sampler = sampler
         self._rows = rows
         self._writer = writer
         self._ledger = ledger
@@ -89,7 +89,7 @@ class Intake:
 
     async def close(self) -> None:
         """Let go of what reads for the process."""
-        await self._sampler.close()
+        await self.sampler.close()
 
     async def take(self, requests: list[FlushRequest]) -> None:
         """Take the records that have come.
@@ -199,7 +199,7 @@ class Intake:
         clock = asyncio.get_running_loop().time
         deadline = clock() + _EDGE_DEADLINE
         while self._held:
-            self._sampler.edge_taken.clear()
+            self.sampler.edge_taken.clear()
             late: list[CallRecord] = []
             ready: list[CallRecord] = []
             for record in self._held:
@@ -208,7 +208,7 @@ class Intake:
                 # Not all that is awaited is told of: what happens on a GPU must be looked for.
                 try:
                     async with asyncio.timeout(_EDGE_LOOK):
-                        await self._sampler.edge_taken.wait()
+                        await self.sampler.edge_taken.wait()
                 except TimeoutError:
                     pass
                 continue

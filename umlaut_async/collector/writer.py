@@ -18,7 +18,7 @@ from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, wa
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.files import identity, require_same
 from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key
+from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,6 +130,9 @@ class Writer:
         self._living.discard(process_id)
         deaths = [] if death is None else [death]
         await run_transaction(self._engine, lambda session: end_processes(session, {process_id}, ended, how, deaths))
+        for series_id in [each for each in self._provenance if process_of(each) == process_id]:
+            del self._provenance[series_id]
+            self._tails.pop(series_id, None)
 
     def add_event(self, event: Row) -> None:
         """Take the row of an event."""
