@@ -26,6 +26,11 @@ class Address(NamedTuple):
     pid: int
     """The process that began the run."""
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the run may still go on: the folder is made before anybody is told of it, and goes with the run."""
+        return os.path.isdir(os.path.dirname(self.socket))
+
 
 def new_address(run: str, database: str) -> Address | None:
     """Make a folder for the socket of a run; None where its path would be too long or there can be none."""
@@ -66,9 +71,17 @@ def inherited() -> list[Address]:
 
 
 def collector_for(database: str) -> Address | None:
-    """Return the collector of an ancestor's run into this database, the latest one."""
-    others = [address for address in inherited() if address.database == database and address.pid != os.getpid()]
-    return others[-1] if others else None
+    """Return the collector of an ancestor's run into this database, the latest one that may still go on."""
+    return next((address for address in reversed(_of_ancestors(database)) if address.is_in_use), None)
+
+
+def begun_within(database: str) -> bool:
+    """Return whether this process was begun within a run into this database, be it over or not."""
+    return bool(_of_ancestors(database))
+
+
+def _of_ancestors(database: str) -> list[Address]:
+    return [address for address in inherited() if address.database == database and address.pid != os.getpid()]
 
 
 def _store(addresses: list[Address]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,28 @@ _READ = 1 << 17
 _TURN = 64
 """How many packets are taken before the other tasks of the loop get their turn."""
 
+_private: set[socket.socket] = set()
+
+
+def private(connected: socket.socket) -> socket.socket:
+    """Have a socket closed in forked children, which would keep who is at its other end from seeing its end."""
+    _private.add(connected)
+    return connected
+
+
+def close(connected: socket.socket) -> None:
+    """Close a private socket."""
+    _private.discard(connected)
+    connected.close()
+
+
+def _close_in_child() -> None:
+    while _private:
+        _private.pop().close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
 
 class Channel:
     """Sends and takes packets.
@@ -27,19 +50,15 @@ class Channel:
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        self._socket = connected
+        self._socket = private(connected)
         self._parts: list[bytes] = []
         self._ended = asyncio.Event()
         self._sending = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def connect(self, path: str) -> bool:
-        """Connect with what listens at a path; return whether something does."""
-        try:
-            self._socket.connect(path)
-        except OSError:
-            return False
-        return True
+    def connect(self, path: str) -> int:
+        """Connect with what listens at a path; return 0, or the number of the error."""
+        return self._socket.connect_ex(path)
 
     def notify(self, kind: int, series: int, call: int, started: int) -> bool:
         """Send a signal, from any thread and without waiting; return whether it is on its way, or nobody listens."""
@@ -136,8 +155,8 @@ class Channel:
     def close(self) -> None:
         """Let go of the connection."""
         self._end()
-        self._socket.close()
+        close(self._socket)
 
     def forget(self) -> None:
         """Let go of it in a forked child, where it is the parent's."""
-        self._socket.close()
+        close(self._socket)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Ledger
-from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.channel import Channel, close, private
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
 from umlaut_async.collector.reception import Reception
@@ -46,6 +46,7 @@ class Host(Protocol):
 class _Guest(NamedTuple):
     channel: Channel
     connection: Connection
+    watch: Watch
 
 
 class Door:
@@ -64,6 +65,8 @@ class Door:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._guests: list[_Guest] = []
+        self._arriving = 0
+        """How many have knocked, and may become guests."""
 
     def open(self) -> None:
         """Begin to listen. Where that cannot be, other processes run unmeasured, which they say themselves."""
@@ -80,7 +83,7 @@ class Door:
             _logger.info("processes that this one starts cannot join its run: %s", error)
             return
         listening.setblocking(False)
-        self._socket = listening
+        self._socket = private(listening)
         asyncio.get_running_loop().add_reader(listening, self._knocked)
 
     def _knocked(self) -> None:
@@ -89,20 +92,19 @@ class Door:
             connected, _ = self._socket.accept()
         except OSError:
             return
+        self._arriving += 1
         task = asyncio.get_running_loop().create_task(self._receive(Channel(connected)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _receive(self, channel: Channel) -> None:
         try:
-            reception = Reception(channel)
-            hello = await reception.hello()
-            if hello is None:
-                return
-            if hello.database != self._address.database:
-                self._note(hello)
-                return
-            await self._serve(channel, reception, hello)
+            try:
+                guest = await self._welcome(channel)
+            finally:
+                self._arriving -= 1
+            if guest is not None:
+                await self._serve(guest)
         except Exception:
             _logger.exception("a process could not take part in the run, which is a defect of umlaut_async")
         finally:
@@ -114,21 +116,34 @@ class Door:
         data = {"pid": hello.pid, "run": hello.run, "database": hello.shown}
         self._host.report(EventRecord(now(), "other-run", message, data))
 
-    async def _serve(self, channel: Channel, reception: Reception, hello: wire.Hello) -> None:
+    async def _welcome(self, channel: Channel) -> _Guest | None:
+        reception = Reception(channel)
+        hello = await reception.hello()
+        if hello is None:
+            return None
+        if hello.database != self._address.database:
+            self._note(hello)
+            return None
         ledger, events = Ledger(), list[EventRecord]()
         connection = Connection(channel, hello.pid, ledger, events.append, self._limits)
         stores = await self._host.admit(connection.link, hello, ledger, events)
-        watch = Watch(hello.pid)
+        reception.hand_to(connection)
+        connection.opened(stores=stores)
+        guest = _Guest(channel, connection, Watch(hello.pid))
+        self._guests.append(guest)
+        return guest
+
+    async def _serve(self, guest: _Guest) -> None:
+        connection = guest.connection
         try:
-            reception.hand_to(connection)
-            connection.opened(stores=stores)
-            self._guests.append(_Guest(channel, connection))
             await self.reply()
-            await channel.ended()
+            await guest.channel.ended()
             if not connection.has_ended:
-                connection.link.request(FlushRequest(lambda error: None, Ending(LOST, await watch.how())))
+                connection.link.request(FlushRequest(lambda error: None, Ending(LOST, await guest.watch.how())))
         finally:
-            watch.close()
+            guest.watch.close()
+            if guest in self._guests:
+                self._guests.remove(guest)
 
     async def reply(self) -> None:
         """Tell the guests what there is to tell."""
@@ -136,16 +151,22 @@ class Door:
             try:
                 await guest.connection.reply()
             except OSError:
-                self._guests.remove(guest)
+                if guest in self._guests:
+                    self._guests.remove(guest)
 
     async def dismiss(self) -> None:
         """Ask the guests for what they still have, since the run ends, and wait for it in a bounded time."""
-        for guest in self._guests:
-            guest.connection.dismiss()
-        await self.reply()
+        dismissed: list[_Guest] = []
         deadline = asyncio.get_running_loop().time() + _DISMISSAL
         while asyncio.get_running_loop().time() < deadline:
-            if all(guest.connection.has_ended or not guest.channel.is_open for guest in self._guests):
+            for guest in self._guests:
+                if guest not in dismissed:
+                    dismissed.append(guest)
+                    guest.connection.dismiss()
+            await self.reply()
+            if not self._arriving and all(
+                guest.connection.has_ended or not guest.channel.is_open for guest in self._guests
+            ):
                 return
             await asyncio.sleep(0.01)
 
@@ -153,7 +174,7 @@ class Door:
         """Let nobody in any more, and send the guests away."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
+            close(self._socket)
             self._socket = None
         for task in self._tasks:
             task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import time
@@ -26,6 +27,8 @@ _logger = logging.getLogger("umlaut_async")
 
 _PATIENCE = 10.0
 """How many seconds a collector that has just been started is waited for."""
+_REFUSALS = 2.0
+"""How many seconds it may refuse: nobody listens where the collector was killed."""
 _PAUSE = 0.02
 
 
@@ -98,9 +101,10 @@ def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
 
 
 def _connect(channel: Channel, address: Address) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while not channel.connect(address.socket):
-        if time.monotonic() > deadline:
+    started = time.monotonic()
+    while error := channel.connect(address.socket):
+        patience = _REFUSALS if error == errno.ECONNREFUSED else _PATIENCE
+        if not address.is_in_use or time.monotonic() > started + patience:
             return False
         time.sleep(_PAUSE)
     return True
