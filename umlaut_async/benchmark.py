@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
-from umlaut_async.collector.address import collector_for
+from umlaut_async.collector.address import begun_within, collector_for
 from umlaut_async.collector.recorder import Inherited, Recorder
 from umlaut_async.collector.settings import RunSettings
+from umlaut_async.copies import benchmarks, received
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
 from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
@@ -29,20 +29,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from umlaut_async.collector.address import Address
     from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
-
-_benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
-
-
-def _disown() -> None:
-    """Let a forked child take part in the runs of its parent, and have runs of its own where none had begun."""
-    for benchmark in _benchmarks:
-        benchmark._after_fork()
-
-
-os.register_at_fork(after_in_child=_disown)
 
 
 class Benchmark:
@@ -102,12 +92,13 @@ class Benchmark:
         look(self._location, mode if self._joins is None else "a")
         seconds = checked_seconds("flush_interval", flush_interval)
         described = self.uuid, self.description, self.name, self.tags, collector, seconds, tuple(sys.argv), os.getcwd()
-        self._settings = RunSettings(self._location, mode == "w", *described, implied=True)
+        replacing = mode == "w" and not begun_within(self._location.url)
+        self._settings = RunSettings(self._location, replacing, *described, implied=True)
         self.before_end = LastActions()
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
         self._closed = self._warned = False
-        _benchmarks.add(self)
+        benchmarks.add(self)
         self._pid = os.getpid()
         self._sessions = Sessions(self._location)
 
@@ -160,9 +151,19 @@ class Benchmark:
             await self._sessions.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # In a process that this one started it takes part in the run.
-        where = self._location.path or self._location.url
-        return partial(Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags), ()
+        settings, where = self._settings, self._location.path or self._location.url
+        make = partial(
+            Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags,
+            collector=settings.collector, flush_interval=settings.flush_interval,
+        )  # fmt: skip
+        return received, (make, self._place, (recorder := self._recorders.get(self.uuid)) and recorder.address)
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self._location.url, self.uuid
+
+    def _join(self, address: Address) -> None:
+        self._joins, self.uuid = address, address.run
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -275,6 +276,8 @@ class Benchmark:
         """Let what is recorded next be a new run, or another part in the run of another process."""
         import uuid
 
+        if self._joins is not None and not self._joins.is_in_use:
+            self._joins = self._inherited = None
         if self._joins is None:
             self.uuid = str(uuid.uuid4())
         self._recorders.pop(self.uuid, None)
