@@ -116,13 +116,21 @@ class Intake:
         elif self.death is None:
             self._lose(calls, ending.how, vitals.seen(self.pid))
         await self._take_records(requests)
+        if ending.status != LOST:
+            # Those of another process that does not answer, as one that is stopped.
+            self._write_off(self.link.open_calls.copy().values(), "abandoned")
+
+    def _write_off(self, calls: Collection[Call], status: str) -> list[Row]:
+        spans = [self._rows.lost(call, status) for call in calls]
+        self._ledger.take(len(spans))
+        for span in spans:
+            self.link.open_calls.pop(span[2], None)
+            self._writer.units.add((span,))
+        return spans
 
     def _lose(self, calls: Collection[Call], how: str, seen: Seen) -> None:
         """Take note that the process has ended without a word, in the midst of calls."""
-        spans = [self._rows.lost(call) for call in calls]
-        self._ledger.take(len(spans))
-        for span in spans:
-            self._writer.units.add((span,))
+        spans = self._write_off(calls, LOST)
         open_calls = tuple(OpenCall(span[4], span[7]) for span in spans)
         identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(now())
         self.death = Death(*identity, open_calls, Witness(how, *seen))

@@ -151,10 +151,10 @@ class Rows:
             task = self._shown[call.number] = self._threads[task]
         return *self._span(call.plan.stage, call.number, parent, task, call.started), None, None, "running", None
 
-    def lost(self, call: Call) -> Row:
-        """Return the span of a call whose process has ended without a word."""
+    def lost(self, call: Call, status: str = LOST) -> Row:
+        """Return the span of a call whose process has ended without a word, or does not answer at the end."""
         *span, _, producing, _, error = self.running(call)
-        return *span, now() - call.started, producing, LOST, error
+        return *span, now() - call.started, producing, status, error
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
