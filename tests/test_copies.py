@@ -186,7 +186,7 @@ asyncio.run(benchmark.flush())
 for _ in range(100):
     gc.collect()
     kinds = [type(each) for each in gc.get_objects()]
-    left = kinds.count(Link), kinds.count(Series), len(os.listdir("/proc/self/fd")) - before
+    left = kinds.count(Link), kinds.count(Series), max(0, len(os.listdir("/proc/self/fd")) - before)
     if left == (1, 0, 0):
         break
     asyncio.run(asyncio.sleep(0.05))
@@ -202,3 +202,34 @@ def test_nothing_stays_in_memory_of_processes_that_have_left(run_script: RunScri
     assert len(rows("select * from span where status = 'ok'")) == 10
     (run,) = rows("select json_extract(collector, '$.stored') as stored from run")
     assert run["stored"] == 10
+
+
+STOPPED = """
+import asyncio, os, signal, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
+
+benchmark = Benchmark("runs.db", collector=sys.argv[1])
+asyncio.run(benchmark.open())
+reading, writing = os.pipe()
+if (child := os.fork()) == 0:
+    with BenchmarkSupervisor([TimeMetric("time")], benchmark, name="stage"):
+        asyncio.run(benchmark.flush())
+        os.write(writing, b"x")
+        time.sleep(30)
+    os._exit(0)
+os.read(reading, 1)
+os.kill(child, signal.SIGSTOP)
+asyncio.run(benchmark.close())
+os.kill(child, signal.SIGKILL)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_the_calls_of_a_process_that_does_not_answer_do_not_run_on_after_the_run(
+    run_script: RunScript, rows: Rows, collector: str
+) -> None:
+    ended = run_script(STOPPED, collector)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [row["status"] for row in rows("select status from span")] == ["abandoned"]
+    assert [row["status"] for row in rows("select status from run")] == ["ok"]
