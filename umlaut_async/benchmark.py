@@ -156,11 +156,11 @@ class Benchmark:
             Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags,
             collector=settings.collector, flush_interval=settings.flush_interval,
         )  # fmt: skip
-        return received, (make, self._place, (recorder := self._recorders.get(self.uuid)) and recorder.address)
-
-    @property
-    def _place(self) -> tuple[str, str]:
-        return self._location.url, self.uuid
+        return received, (
+            make,
+            (self._location.url, self.uuid),
+            (recorder := self._recorders.get(self.uuid)) and recorder.address,
+        )
 
     def _join(self, address: Address) -> None:
         self._joins, self.uuid = address, address.run

@@ -26,9 +26,9 @@ def received(make: Callable[[], Benchmark], place: tuple[str, str], address: Add
         place: The URL of its database, and the uuid of its run.
         address: The collector of the run, if it had begun.
     """
-    known = next((benchmark for benchmark in list(benchmarks) if benchmark._place == place), None)
-    if known is not None:
-        return known
+    for known in list(benchmarks):
+        if (known._location.url, known.uuid) == place:
+            return known
     if place not in _received:
         made = make()
         if address is not None and address.is_in_use:
