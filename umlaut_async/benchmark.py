@@ -156,11 +156,8 @@ class Benchmark:
             Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags,
             collector=settings.collector, flush_interval=settings.flush_interval,
         )  # fmt: skip
-        return received, (
-            make,
-            (self._location.url, self.uuid),
-            (recorder := self._recorders.get(self.uuid)) and recorder.address,
-        )
+        place, recorder = (self._location.url, self.uuid), self._recorders.get(self.uuid)
+        return received, (make, place, recorder and recorder.address)
 
     def _join(self, address: Address) -> None:
         self._joins, self.uuid = address, address.run
