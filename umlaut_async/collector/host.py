@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from umlaut_async.collector.collector import Collector
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
 from umlaut_async.collector.reception import Reception
+from umlaut_async.probes import helpers
 from umlaut_async.records import LOST, UNKNOWN, Ending, FlushRequest
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def main(descriptor: int) -> None:
     Args:
         descriptor: The end of the connection to the measured process.
     """
+    # The first process of a container adopts it, as every process whose parent has ended.
+    helpers.exclude(os.getpid())
     with (
         socket.socket(fileno=descriptor) as connected,
         asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,

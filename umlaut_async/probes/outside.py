@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.probes.probe import Probe, ProcessGoneError
-from umlaut_async.probes.process import IOCounters, io_of, mib_per_second, percent, resident_of
+from umlaut_async.probes.process import MIB, IOCounters, mib_per_second, percent
+from umlaut_async.probes.tree_sources import ProcSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -37,13 +38,21 @@ def _cpu(pid: int) -> Probe:
 
 
 def _memory(pid: int) -> Probe:
-    read = _kept(lambda: resident_of(f"/proc/{pid}/statm"))
+    source = ProcSource("/proc")
+
+    def read() -> float:
+        # No file is kept open, since a run may have any number of processes, one after the other.
+        resident = source.resident(pid)
+        if not resident:
+            raise ProcessGoneError(f"the process {pid} has ended and is not waited for yet")
+        return resident / MIB
+
     return Probe(("memory", pid), read, "statm")
 
 
 def _io(pid: int) -> Probe:
-    read = _kept(lambda: io_of(f"/proc/{pid}/io"))
-    return Probe(("io", pid), read, "proc-io", rate=mib_per_second, restore=_io_counters)
+    source = ProcSource("/proc")
+    return Probe(("io", pid), lambda: source.io(pid), "proc-io", rate=mib_per_second, restore=_io_counters)
 
 
 def _io_counters(values: Sequence[int]) -> IOCounters:
@@ -100,15 +109,3 @@ def _while_it_lives(read: Callable[[], Any]) -> Callable[[], Any]:
             raise
 
     return reading
-
-
-def _kept(make: Callable[[], Callable[[], Any]]) -> Callable[[], Any]:
-    """Return a read function that is made at the first reading, so that what it opens is the process's own."""
-    made: list[Callable[[], Any]] = []
-
-    def read() -> Any:
-        if not made:
-            made.append(make())
-        return made[0]()
-
-    return read

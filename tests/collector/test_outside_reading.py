@@ -1,0 +1,99 @@
+"""What is read of a process from outside: of its own alone, and with nothing left behind when it has gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import Rows, RunScript
+from umlaut_async.probes import ProcessGoneError
+from umlaut_async.probes.outside import from_outside
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+
+ADOPTING = """
+import asyncio, ctypes, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, MemoryMetric
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+benchmark = Benchmark("runs.db", collector="process")
+metrics = [MemoryMetric("tree", 0.02, children=True), MemoryMetric("alone", 0.02)]
+
+@BenchmarkSupervisor(metrics, benchmark)
+def stage():
+    time.sleep(0.3)
+
+async def main():
+    async with benchmark:
+        stage()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_adopts_the_collector_is_measured_without_it(run_script: RunScript, rows: Rows) -> None:
+    """As the first process of a container does, which `docker run image python train.py` makes of the script."""
+    ended = run_script(ADOPTING)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    found = {row["description"]: row["value"] for row in rows("select description, value from result")}
+    assert found["tree"] == pytest.approx(found["alone"], rel=0.1)
+
+
+FORKING = """
+import asyncio, os, re
+from umlaut_async import Benchmark, BenchmarkSupervisor, IOMetric, MemoryMetric
+
+benchmark = Benchmark("runs.db")
+
+@BenchmarkSupervisor([MemoryMetric("memory"), IOMetric("io")], benchmark)
+def work():
+    return os.getpid()
+
+work()
+for _ in range(5):
+    if not os.fork():
+        work()
+        asyncio.run(benchmark.close())
+        os._exit(0)
+    os.wait()
+asyncio.run(benchmark.flush())
+opened = []
+for number in os.listdir("/proc/self/fd"):
+    try:
+        opened.append(os.readlink(f"/proc/self/fd/{number}"))
+    except FileNotFoundError:
+        pass  # It was closed meanwhile.
+print([name for name in opened if re.match("/proc/[0-9]+/", name) and not name.startswith(f"/proc/{os.getpid()}/")])
+asyncio.run(benchmark.close())
+"""
+
+
+def test_nothing_is_left_open_of_processes_that_have_gone(run_script: RunScript, rows: Rows) -> None:
+    ended = run_script(FORKING)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[]\n", "")
+    results = rows("select process_id, type from result order by process_id, type")
+    assert len({row["process_id"] for row in results}) == 6
+    assert [row["type"] for row in results] == ["io", "memory"] * 6
+
+
+@pytest.mark.parametrize("name", ["cpu", "memory", "io"])
+def test_a_process_that_has_ended_is_gone_and_its_pid_may_be_that_of_another(name: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        read = from_outside((name,), child.pid).read
+        living = read()
+    with pytest.raises(ProcessGoneError):
+        read()
+    # Whoever is read next by this pid, nothing of the one before is kept.
+    again = from_outside((name,), os.getpid()).read()
+    assert type(again) is type(living)
+
+
+def test_memory_of_a_process_that_nobody_has_waited_for_is_not_0() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) is not None
+        with pytest.raises(ProcessGoneError):
+            from_outside(("memory",), child.pid).read()
