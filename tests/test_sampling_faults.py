@@ -365,3 +365,14 @@ async def test_what_is_missing_is_told_once_whatever_the_intervals_of_its_metric
     told = [row["data"]["description"] for row in rows("select data from event where kind = 'unavailable'")]
     assert told == ["one", "another"]
     assert len(logged()) == 2
+
+
+async def test_of_what_is_never_to_be_had_no_samples_are_missed(benchmark: Benchmark, rows: Rows) -> None:
+    @BenchmarkSupervisor([Nowhere("early", interval=0.001)], benchmark)
+    async def stage() -> None:
+        await asyncio.sleep(0.1)
+
+    # This call begins the run: many ticks are due before the collector is there to find out.
+    await stage()
+    await benchmark.flush()
+    assert [row["kind"] for row in rows("select kind from event")] == ["unavailable"]
