@@ -55,7 +55,7 @@ metrics = [
     u.GPUMemoryMetric("my gpumemory", 0.02), u.GPUPowerMetric("my gpupower", 0.02),
     u.GPUEnergyMetric("my gpuenergy", 0.02), u.GPUTimeMetric("my gputime"),
 ]
-benchmark = u.Benchmark("runs.db")
+benchmark = u.Benchmark("runs.db", collector=sys.argv[1])
 failure = ValueError("mine")
 
 @u.BenchmarkSupervisor(metrics, benchmark)
@@ -98,14 +98,21 @@ assert not {"pandas", "pymongo"} & set(sys.modules)
 
 
 @pytest.fixture
-def ran(tmp_path: Path, run_script: RunScript) -> subprocess.CompletedProcess[str]:
+def collector() -> str:
+    """Return where the collector runs."""
+    return "thread"
+
+
+@pytest.fixture
+def ran(tmp_path: Path, run_script: RunScript, collector: str) -> subprocess.CompletedProcess[str]:
     """Return how a script ended that measures all this, where pandas is installed and tells of its import."""
     for name in ("pandas", "pymongo"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r})\n")
-    return run_script(SCRIPT)
+    return run_script(SCRIPT, collector)
 
 
+@pytest.mark.parametrize("collector", ["thread", "process"])
 def test_stages_are_left_alone_and_each_metric_says_once_what_is_missing(
     ran: subprocess.CompletedProcess[str], tmp_path: Path, ended_calls: EndedCalls, rows: Rows
 ) -> None:

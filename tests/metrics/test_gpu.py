@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -99,9 +100,9 @@ def test_energy_is_the_difference_of_a_counter_that_may_begin_anew(
     assert (None if outcome is None else outcome[0]) == value
 
 
-def test_gpu_time_says_why_there_are_no_moments() -> None:
+def test_gpu_time_says_why_a_moment_was_not_taken() -> None:
     with pytest.raises((UnavailableError, UnreadableError)):
-        REDUCTIONS["gputime"](CALL, None, None, None, None, 10**9)
+        REDUCTIONS["gputime"](CALL, None, UnreadableError("no"), UnreadableError("no"), None, 10**9)
 
 
 MEASURED = """
@@ -120,7 +121,7 @@ def says(text):
         file.write(text)
     os.replace(script + ".new", script)
 
-bm = Benchmark("runs.db")
+bm = Benchmark("runs.db", collector=sys.argv.pop(1))
 
 @BenchmarkSupervisor(metrics, bm)
 async def train():
@@ -138,13 +139,14 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("collector", ["thread", "process"])
 def test_four_metrics_of_one_gpu_make_one_call_for_each_field_and_tick(
-    fake: FakeNvml, tmp_path: Path, run_script: RunScript
+    fake: FakeNvml, tmp_path: Path, run_script: RunScript, collector: str
 ) -> None:
     quiet = Gpu(utilisation=20, used=2**30, milliwatts=100_000, millijoules=1_000)
     busy = Gpu(utilisation=80, used=2**31, milliwatts=300_000, millijoules=151_000)
     fake.says(quiet)
-    done = run_script(MEASURED, f"gpu {' '.join(map(str, busy[:-1]))}\n")
+    done = run_script(MEASURED, collector, f"gpu {' '.join(map(str, busy[:-1]))}\n")
     assert (done.returncode, done.stderr) == (0, "")
     [call] = calls_of(tmp_path / "runs.db")
     results = call["results"]
@@ -157,6 +159,8 @@ def test_four_metrics_of_one_gpu_make_one_call_for_each_field_and_tick(
         assert result["provenance"] == "measured"
     sources = {row["type"]: row["source"] for row in read(tmp_path / "runs.db", "select type, source from series")}
     assert sources == {"gpu": "nvml", "gpumemory": "nvml", "gpupower": "nvml", "gpuenergy": "nvml-counter"}
+    [run] = read(tmp_path / "runs.db", "select environment from run")
+    assert [gpu["uuid"] for gpu in json.loads(run["environment"])["gpus"]["devices"]] == [quiet.uuid]
     # Nine or ten ticks in a second, two that linger, and the two edges.
     # What the environment of the run asks, it asks once; so do the metrics for their session and their device.
     calls = fake.calls()
@@ -174,7 +178,7 @@ def test_a_gpu_that_goes_in_the_middle_costs_readings_and_leaves_the_stage_alone
     line = f"gpu {' '.join(map(str, gpu[:-1]))}\n"
     functions = ("UtilizationRates", "MemoryInfo_v2", "PowerUsage", "TotalEnergyConsumption")
     gone = "".join(f"error nvmlDeviceGet{function} {code}\n" for function in functions)
-    done = run_script(MEASURED, line + gone)
+    done = run_script(MEASURED, "thread", line + gone)
     assert done.returncode == 0
     # One line for each metric, on no logger but ours.
     assert done.stderr.count("\n") == done.stderr.count(f"NVML error {code}") == 4
@@ -189,7 +193,7 @@ def test_a_gpu_that_does_not_exist_is_named_once_for_each_metric(
     fake: FakeNvml, tmp_path: Path, run_script: RunScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    done = run_script(MEASURED)
+    done = run_script(MEASURED, "thread")
     assert done.returncode == 0
     assert done.stderr.count("\n") == done.stderr.count("GPU 0 does not exist") == 4
     [call] = calls_of(tmp_path / "runs.db")
@@ -206,7 +210,7 @@ from umlaut_async import Benchmark, BenchmarkSupervisor
 from umlaut_async.metrics import gpu
 import asyncio
 
-bm = Benchmark("runs.db")
+bm = Benchmark("runs.db", collector=sys.argv[2])
 
 @BenchmarkSupervisor([gpu.GPUTimeMetric("kernels")], bm)
 def train():
@@ -229,17 +233,14 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(
-    "finishes",
-    [
-        "at once",
-        "later",
-    ],
-)
-def test_gpu_time_is_that_of_the_events(tmp_path: Path, run_script: RunScript, finishes: str) -> None:
+@pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.parametrize("finishes", ["at once", "later"])
+def test_gpu_time_is_that_of_the_events(tmp_path: Path, run_script: RunScript, finishes: str, collector: str) -> None:
     shutil.copy(stand_in_torch.__file__, tmp_path / "torch.py")
-    done = run_script(TIMED, finishes)
+    done = run_script(TIMED, finishes, collector)
     assert done.returncode == 0, done.stderr
+    # Of the first call it is said why it has none, once.
+    assert done.stderr.count("\n") == done.stderr.count("torch was not imported when the call began") == 1
     first, second = calls_of(tmp_path / "runs.db")
     assert "gputime" not in first["results"]
     assert second["results"]["gputime"]["value"] == 0.125

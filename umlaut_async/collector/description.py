@@ -49,4 +49,4 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told) -> None
 def _steps(settings: RunSettings) -> Iterator[dict[str, Any]]:
     from umlaut_async.collector.environment import in_steps
 
-    return in_steps(settings.argv, settings.directory)
+    return in_steps(settings.argv, settings.directory, settings.gpus)

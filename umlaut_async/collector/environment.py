@@ -30,14 +30,15 @@ PARTS = frozenset(
 )  # fmt: skip
 
 
-def in_steps(argv: Sequence[str], directory: str) -> Iterator[dict[str, JSON]]:
+def in_steps(argv: Sequence[str], directory: str, gpus: bool) -> Iterator[dict[str, JSON]]:
     """Yield the environment of this process: first what is had at once, then with what git says, which may be slow.
 
     Args:
         argv: The command line.
         directory: The working directory.
+        gpus: Whether the run has a metric of a GPU.
     """
-    environment = gather(argv=argv, directory=directory, without=["git"])
+    environment = gather(argv=argv, directory=directory, gpus=lambda: _gpus("/proc", gpus), without=["git"])
     yield {**environment, "absent": {**environment["absent"], "git": "git had not answered when the run ended"}}
     rest = gather(argv=argv, directory=directory, without=PARTS - {"git"})
     yield {**environment, **rest, "absent": {**environment["absent"], **rest["absent"]}}
@@ -78,7 +79,7 @@ def gather(
         "cpu": lambda: _cpu(proc),
         "memory": lambda: _memory(proc),
         "limits": lambda: _limits(proc, sys_cgroup),
-        "gpus": gpus or (lambda: _gpus(proc)),
+        "gpus": gpus or (lambda: _gpus(proc, nvml.wanted())),
         "argv": lambda: [*(sys.argv if argv is None else argv)],
         "directory": lambda: os.getcwd() if directory is None else directory,
         "git": lambda: git_state(directory, git_timeout),
@@ -163,9 +164,9 @@ def _limits(proc: str, sys_cgroup: str) -> JSON:
     }
 
 
-def _gpus(proc: str) -> JSON:
+def _gpus(proc: str, wanted: bool) -> JSON:
     # To initialise NVML loads the driver where that is not loaded, and takes long: not for a run without a GPU.
-    if not nvml.wanted() and not Path(proc, "driver", "nvidia").exists():
+    if not wanted and not Path(proc, "driver", "nvidia").exists():
         raise AbsentError("the NVIDIA driver is not loaded, and no metric asks for a GPU")
     try:
         pynvml = nvml.shared().module()

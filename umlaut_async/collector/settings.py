@@ -8,6 +8,7 @@ from typing import NamedTuple
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
+from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 
 
@@ -42,6 +43,8 @@ class RunSettings(NamedTuple):
     """How much may wait in a buffer."""
     started: int = 0
     """When it begins, in nanoseconds since the epoch: before its first call, and so before its collector."""
+    gpus: bool = False
+    """Whether it has a metric of a GPU."""
 
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
@@ -64,4 +67,5 @@ class RunSettings(NamedTuple):
             joins=joins,
             pid=pid,
             started=since_epoch(now()),
+            gpus=nvml.wanted(),
         )

@@ -148,9 +148,9 @@ def _energy(
 
 
 def _gpu_time(call: CallRecord, entries: object, entered: Any, left: Any, *_: object) -> Outcome | None:
-    if entered is None and isinstance(left, float):
-        # Settled in the process of the call, whose moments are nothing to another one.
-        return left, None
+    if entered is None and (left is None or isinstance(left, float)):
+        # Settled in the process of the call, whose moments are nothing to another one; or it has said why not.
+        return None if left is None else (left, None)
     return seconds_between(entered, left), None
 
 

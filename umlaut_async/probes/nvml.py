@@ -273,7 +273,7 @@ _wanted = False
 
 
 def wanted() -> bool:
-    """Return whether this process has a GPU metric."""
+    """Return whether this process has a metric of a GPU."""
     return _wanted
 
 
