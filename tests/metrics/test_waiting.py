@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -30,25 +31,31 @@ async def test_a_coroutine_that_awaits_and_computes(benchmark: Benchmark, databa
     supervise = BenchmarkSupervisor([AwaitMetric("how it waits"), TimeMetric("time")], benchmark)
 
     @supervise
-    async def stage() -> None:
+    async def stage() -> tuple[float, list[float]]:
+        moments = [perf_counter()]
         for _ in range(2):
             await asyncio.sleep(0.15)
-            until = perf_counter() + 0.1
-            while perf_counter() < until:
+            moments.append(perf_counter())
+            while perf_counter() < moments[-1] + 0.1:
                 pass
+            moments.append(perf_counter())
+        awaited, computed, awaited_again, computed_again = (b - a for a, b in pairwise(moments))
+        # The loop takes its time to wake whom a busy machine lets wait: what was awaited is known here alone.
+        assert awaited + awaited_again >= 0.299
+        return awaited + awaited_again, [computed, computed_again]
 
     async def measure() -> float:
-        await stage()
+        awaited, computed = await stage()
         await benchmark.flush()
         result = latest(database, "stage", "await")
         assert result["unit"] == "sec"
         assert result["value"] == latest(database, "stage", "time")["value"]
         assert result["data"]["running"] + result["data"]["awaiting"] == pytest.approx(result["value"])
         errors = (
-            result["value"] - 0.5,
-            result["data"]["running"] - 0.2,
-            result["data"]["awaiting"] - 0.3,
-            result["data"]["longest_step"] - 0.1,
+            result["value"] - awaited - sum(computed),
+            result["data"]["running"] - sum(computed),
+            result["data"]["awaiting"] - awaited,
+            result["data"]["longest_step"] - max(computed),
         )
         return float(max(map(abs, errors)))
 

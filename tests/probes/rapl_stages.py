@@ -69,13 +69,15 @@ def counted(domains: list[Domain]) -> list[int]:
     return [domain.counted for domain in domains]
 
 
-def measured(metrics: list[Metric], machine: Machine, power: Consumption, seconds: float) -> tuple[Path, float]:
+def measured(
+    metrics: list[Metric], machine: Machine, power: Consumption, seconds: float, collector: str = "thread"
+) -> tuple[Path, float]:
     """Run a stage in which the hardware counts for some seconds; return the database and the time inside the stage."""
     database = Path(tempfile.mkdtemp()) / "runs.db"
     inside = 0.0
 
     async def main() -> None:
-        async with Benchmark(database) as benchmark:
+        async with Benchmark(database, collector=collector) as benchmark:
 
             @BenchmarkSupervisor(metrics, benchmark)
             async def stage() -> None:
@@ -92,7 +94,7 @@ def measured(metrics: list[Metric], machine: Machine, power: Consumption, second
     return database, inside
 
 
-def exact(packages: str, dram: str, watts: str, top: str, seconds: str) -> None:
+def exact(packages: str, dram: str, watts: str, top: str, seconds: str, collector: str = "thread") -> None:
     """Energy is exact and power right within 1 %, over wraps that the interval of the user would miss."""
 
     machine = Machine(int(packages), dram == "dram")
@@ -103,7 +105,9 @@ def exact(packages: str, dram: str, watts: str, top: str, seconds: str) -> None:
     def off() -> float:
         before = counted(machine.packages), counted(machine.dram)
         metrics: list[Metric] = [EnergyMetric("energy"), PowerMetric("power", interval=60)]
-        database, inside = measured(metrics, machine, Consumption(machine, lambda _: watts_of), float(seconds))
+        database, inside = measured(
+            metrics, machine, Consumption(machine, lambda _: watts_of), float(seconds), collector
+        )
         (call,) = calls_of(database)
         true, true_dram = (
             [now - then for now, then in zip(counted(domains), earlier, strict=True)]

@@ -18,6 +18,7 @@ SCENARIOS = [
     ("exact", "1", "no dram", "200", str(fake_rapl.TOP), "1"),
     ("exact", "2", "dram", "300", str(fake_rapl.TOP), "1"),
     ("exact", "2", "dram", "900", "500000000", "2.9"),
+    ("exact", "2", "dram", "900", "500000000", "1.3", "process"),
     ("step",),
     ("gap",),
     ("short",),
