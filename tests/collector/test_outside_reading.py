@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import Rows, RunScript
 from umlaut_async.probes import ProcessGoneError
 from umlaut_async.probes.outside import from_outside
+
+if TYPE_CHECKING:
+    from tests.support import Rows, RunScript
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
