@@ -64,7 +64,8 @@ async def test_a_slower_stage_is_found_among_stages_that_are_the_same(tmp_path: 
         assert (found.differences.machine, found.differences.found) == ("same", ())
         assert rows["training loss"].verdict is Verdict.SAME
         load, train = rows["load/time"], rows["train/time"]
-        if load.verdict is Verdict.HIGHER and train.verdict is Verdict.SAME:
+        # On a noisy machine five runs may be too few to call a stage the same, but never do they make it another one.
+        if load.verdict is Verdict.HIGHER and train.verdict in (Verdict.SAME, Verdict.INCONCLUSIVE):
             assert load.better is False
             assert load.change is not None
             assert 0.5 < load.change < 1.5
