@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from umlaut_async.probes import ProcessGoneError
+from umlaut_async.probes import ProcessGoneError, cpu_time, io_counters, resident_memory
 from umlaut_async.probes.outside import from_outside
 
 if TYPE_CHECKING:
@@ -81,6 +82,29 @@ def test_nothing_is_left_open_of_processes_that_have_gone(run_script: RunScript,
     results = rows("select process_id, type from result order by process_id, type")
     assert len({row["process_id"] for row in results}) == 6
     assert [row["type"] for row in results] == ["io", "memory"] * 6
+
+
+@pytest.mark.parametrize("name", ["cpu", "tree-cpu"])
+def test_cpu_time_from_outside_is_that_of_the_process(name: str) -> None:
+    read = from_outside((name,), os.getpid()).read
+    read()
+    until = time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    before, value, after = cpu_time().read(), read(), cpu_time().read()
+    own = value.own if name == "tree-cpu" else value
+    assert before <= own <= after
+
+
+def test_memory_and_io_from_outside_are_those_of_the_process() -> None:
+    memory = bytearray(os.urandom(2**20)) * 50
+    outside = from_outside(("memory",), os.getpid()).read()
+    assert outside == pytest.approx(resident_memory().read(), abs=2)
+    del memory
+    before, moved, after = (
+        read() for read in (io_counters().read, from_outside(("io",), os.getpid()).read, io_counters().read)
+    )
+    assert all(low <= value <= high for low, value, high in zip(before, moved, after, strict=True))
 
 
 @pytest.mark.parametrize("name", ["cpu", "memory", "io"])
