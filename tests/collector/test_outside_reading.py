@@ -59,11 +59,12 @@ def work():
 
 work()
 for _ in range(5):
-    if not os.fork():
+    child = os.fork()
+    if not child:
         work()
         asyncio.run(benchmark.close())
         os._exit(0)
-    os.wait()
+    os.waitpid(child, 0)  # Not os.wait(), which may tell of the git that is asked for the state of the source.
 asyncio.run(benchmark.flush())
 opened = []
 for number in os.listdir("/proc/self/fd"):
