@@ -131,7 +131,7 @@ def stored_in(database: Path) -> int:
         return int(calls + values)
 
 
-def check(outcome: Outcome, reference: Outcome, how: str) -> None:
+def check(outcome: Outcome, reference: Outcome, how: str, sticks: bool) -> None:
     """Check what must hold whatever fails."""
     told = outcome.told
     assert told["total"] == EXPECTED
@@ -144,7 +144,8 @@ def check(outcome: Outcome, reference: Outcome, how: str) -> None:
         # The process did not wait for what was in flight, which may have arrived after all.
         assert sum(told["dropped"].values()) <= missing <= lost
     else:
-        assert missing == lost, (missing, told, outcome.log)
+        # A commit whose last sync fails is refused, and yet found in the log where nothing undoes it any more.
+        assert missing == lost or (sticks and missing < lost), (missing, told, outcome.log)
         assert told["in_flight"] == 0
     if lost:
         assert outcome.log or told["closed"] != "ok"
@@ -179,7 +180,7 @@ def test_a_failing_disk_costs_only_what_is_counted(
         ends = "exit" if how == "hang" else end
         outcome = run(library, tmp_path / f"{how}-{at}-{sticks}", collector, ends, **fault)
         try:
-            check(outcome, reference, how)
+            check(outcome, reference, how, sticks)
         except AssertionError as error:
             error.add_note(f"{how} at write {at}{' and from then on' if sticks else ''} of {reference.writes}")
             raise
