@@ -19,6 +19,7 @@ from pytest_asyncio import is_async_test
 
 from tests import support
 from tests.probes import fake_nvml
+from umlaut_async.collector import address
 
 if TYPE_CHECKING:
     import subprocess
@@ -180,6 +181,8 @@ def _nothing_is_left() -> Iterator[None]:
         )
         assert not left
         assert not complaints
+        # A run that has ended withdraws where its collector was reached.
+        assert address.VARIABLE not in os.environ
     finally:
         logging.getLogger("asyncio").removeHandler(handler)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,3 +187,22 @@ def test_a_path_that_is_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_damaged_variable_is_no_address(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(address.VARIABLE, text)
     assert address.inherited() == []
+
+
+def test_runs_that_begin_and_end_in_many_threads_leave_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(address.VARIABLE, raising=False)
+    together = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        together.wait(30)
+        for turn in range(300):
+            own = address.Address(f"/{number}/{turn}", "run", "database", os.getpid())
+            address.publish(own)
+            address.withdraw(own)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert address.VARIABLE not in os.environ

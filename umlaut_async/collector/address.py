@@ -46,14 +46,20 @@ def new_address(run: str, database: str) -> Address | None:
     return None
 
 
+_own: dict[Address, None] = {}
+"""The collectors of the runs that this process has begun and not ended."""
+
+
 def publish(address: Address) -> None:
     """Let the processes that this one starts know of a collector."""
-    _store([*inherited(), address])
+    _own[address] = None
+    _store(without=None)
 
 
 def withdraw(address: Address) -> None:
     """Let them know no longer, since the run has ended."""
-    _store([other for other in inherited() if other != address])
+    _own.pop(address, None)
+    _store(without=address)
 
 
 def inherited() -> list[Address]:
@@ -84,7 +90,17 @@ def _of_ancestors(database: str) -> list[Address]:
     return [address for address in inherited() if address.database == database and address.pid != os.getpid()]
 
 
-def _store(addresses: list[Address]) -> None:
+def _store(without: Address | None) -> None:
+    # Runs begin and end in several threads: whoever writes last has looked at all that they did before.
+    while True:
+        others = [other for other in inherited() if other.pid != os.getpid() and other != without]
+        own = [address for address in _own.copy() if address.pid == os.getpid()]
+        _write([*others, *own])
+        if own == [address for address in _own.copy() if address.pid == os.getpid()]:
+            return
+
+
+def _write(addresses: list[Address]) -> None:
     # Not by json: this is on the path of the first call, and imported by the check of the path before.
     from urllib.parse import quote
 
