@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import sys
 import threading
@@ -25,6 +26,7 @@ from umlaut_async import (
     TimeMetric,
     WaitMetric,
 )
+from umlaut_async.collector import address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -222,6 +224,14 @@ async def _flushed(bm: Benchmark) -> StoreError | None:
     except StoreError as error:
         return error
     return None
+
+
+@pytest.fixture(autouse=True)
+def _no_address_is_left() -> Iterator[None]:
+    """Withdraw what a run could not that failed at just this."""
+    yield
+    address._own.clear()
+    os.environ.pop(address.VARIABLE, None)
 
 
 # A collector that fails leaves what it awaited to the garbage collector.
