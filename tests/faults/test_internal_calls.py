@@ -234,6 +234,9 @@ def _no_address_is_left() -> Iterator[None]:
     os.environ.pop(address.VARIABLE, None)
 
 
+# A fault in the last lines of the collector's thread, or of a finalizer, is nobody's to catch, and is printed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 # A collector that fails leaves what it awaited to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine:RuntimeWarning")
 @pytest.mark.parametrize("thread", ["stage", "collector"])
