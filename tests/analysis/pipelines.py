@@ -312,7 +312,7 @@ async def healthy_service(bm: Benchmark) -> None:
 
     @BenchmarkSupervisor([TimeMetric("parse time"), cpu()], bm)
     async def parse() -> None:
-        compute(0.002)
+        compute(0.0005)
 
     async def client() -> None:
         for _ in range(20):

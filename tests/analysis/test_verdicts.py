@@ -70,9 +70,9 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def verdict_of(name: str, databases: dict[str, Path], tmp_path: Path, wanted: tuple[str, str | None] | None) -> object:
-    """Return the verdict on a pipeline that is as wanted, or the last of three tries: the machine may be busy."""
+    """Return the verdict on a pipeline that is as wanted, or the last of several tries: the machine may be busy."""
     verdict = verdict_on(databases[name])
-    for attempt in range(1, TRIES):
+    for attempt in range(1, 2 * TRIES):
         if (verdict and verdict[:2]) == wanted:
             break
         database = tmp_path / f"{attempt}.db"
