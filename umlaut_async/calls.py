@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.plan import Plan
-    from umlaut_async.records import Reading
+    from umlaut_async.records import Reading, Status
 
 _ERROR_LENGTH = 1000
 _LOOK = 0x3FF
@@ -163,7 +163,7 @@ class Call:
     def _stepped(self) -> tuple[int | None, Steps | None]:
         return None, None
 
-    def _append(self, ended: int, status: str, error: str | None) -> None:
+    def _append(self, ended: int, status: Status, error: str | None) -> None:
         plan, link, number = self.plan, self._link, self.number
         if link.open_calls.pop(number, None) is None:
             return  # It was ended before: from another thread by the end of the run, or in the parent of a fork.
@@ -282,7 +282,7 @@ def _read_or_none(read: Callable[[], Reading]) -> Reading:
         return None
 
 
-def _status(error: BaseException) -> str:
+def _status(error: BaseException) -> Status:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     if isinstance(error, GeneratorExit):

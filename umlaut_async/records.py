@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,10 @@ IN_PARENT = 1 << 40
 """Set in the number of a parent that is a call of the process from which this one was forked."""
 
 
+Status: TypeAlias = Literal["ok", "error", "cancelled", "closed", "abandoned"]
+"""How a call ends."""
+
+
 class CallRecord(NamedTuple):
     """A call that has ended.
 
@@ -64,7 +68,7 @@ class CallRecord(NamedTuple):
     """The name of the asyncio task, or the identifier of the thread."""
     started: int
     duration: int
-    status: str
+    status: Status
     error: str | None
     entries: dict[int, float] | None
     """What was tracked, by the position of the metric."""
@@ -139,7 +143,7 @@ class FlushRequest(NamedTuple):
 
 
 CallFields: TypeAlias = (
-    "tuple[int, int, int | None, str | int, int, int, str, str | None, dict[int, float] | None, int | None,"
+    "tuple[int, int, int | None, str | int, int, int, Status, str | None, dict[int, float] | None, int | None,"
     " Steps | None, tuple[Reading, ...], tuple[Reading, ...]]"
 )
 """The fields of a `CallRecord` in their order."""

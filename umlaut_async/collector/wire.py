@@ -8,7 +8,7 @@ import msgspec
 
 # The decoders look up the types of fields.
 from umlaut_async.collector.settings import RunSettings  # noqa: TC001
-from umlaut_async.records import Ending, StageRecord, Steps, ValueRecord
+from umlaut_async.records import Ending, StageRecord, Status, Steps, ValueRecord
 
 
 class Hello(NamedTuple):
@@ -94,7 +94,7 @@ class Samples(NamedTuple):
 
 
 EndedCall = tuple[
-    int, int, int | None, str, int, int, str, str | None, dict[int, float] | None, int | None, Steps | None,
+    int, int, int | None, str, int, int, Status, str | None, dict[int, float] | None, int | None, Steps | None,
     tuple[Any, ...], tuple[Any, ...],
 ]  # fmt: skip
 """The fields of a `CallRecord`, the thread by its name."""
