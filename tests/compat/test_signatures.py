@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import pickle
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import umlaut_async
 from tests.support import ROOT
 from umlaut_async import compat
 
@@ -70,6 +72,14 @@ def test_the_package_offers_these_classes_and_no_others() -> None:
     assert set(compat.__all__) == {*CLASSES, "benchmark", "datamodel", "metrics"}
     for name in CLASSES:
         assert inspect.getdoc(getattr(compat, name))
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if name.endswith("Metric")])
+def test_a_metric_is_one_of_the_asynchronous_api_also_after_pickling(name: str) -> None:
+    metric = pickle.loads(pickle.dumps(getattr(compat, name)("about it")))
+    assert type(metric) is getattr(compat, name)
+    assert isinstance(metric, getattr(umlaut_async, name))
+    assert (metric.description, metric.measure_type) == ("about it", getattr(umlaut_async, name).measure_type)
 
 
 def test_the_table_is_that_of_the_documentation() -> None:

@@ -64,7 +64,14 @@ class LatencyMetric(_EntriesMetric, asynchronous.LatencyMetric):
     """
 
 
-class CPUMetric(asynchronous.CPUMetric):
+class _SampledMetric(asynchronous.Metric):
+    """A metric with the arguments of UMLAUT, and none of those that came later."""
+
+    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
+        super().__init__(description, interval)
+
+
+class CPUMetric(_SampledMetric, asynchronous.CPUMetric):
     """Measure the CPU use of the process during a call, in percent of one core.
 
     Args:
@@ -73,11 +80,8 @@ class CPUMetric(asynchronous.CPUMetric):
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
 
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
-
-class MemoryMetric(asynchronous.MemoryMetric):
+class MemoryMetric(_SampledMetric, asynchronous.MemoryMetric):
     """Measure the resident memory of the process during a call, in MiB.
 
     Args:
@@ -86,11 +90,8 @@ class MemoryMetric(asynchronous.MemoryMetric):
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
 
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
-
-class PowerMetric(asynchronous.PowerMetric):
+class PowerMetric(_SampledMetric, asynchronous.PowerMetric):
     """Measure the power of the CPU during a call, in Watt.
 
     Args:
@@ -99,11 +100,8 @@ class PowerMetric(asynchronous.PowerMetric):
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
 
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
-
-class GPUMetric(asynchronous.GPUMetric):
+class GPUMetric(_SampledMetric, asynchronous.GPUMetric):
     """Measure the utilisation of the first GPU during a call, in percent of the time.
 
     Args:
@@ -112,11 +110,8 @@ class GPUMetric(asynchronous.GPUMetric):
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
 
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
-
-class GPUMemoryMetric(asynchronous.GPUMemoryMetric):
+class GPUMemoryMetric(_SampledMetric, asynchronous.GPUMemoryMetric):
     """Measure the memory in use on the first GPU during a call, in MiB.
 
     Args:
@@ -125,11 +120,8 @@ class GPUMemoryMetric(asynchronous.GPUMemoryMetric):
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
 
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
-
-class GPUPowerMetric(asynchronous.GPUPowerMetric):
+class GPUPowerMetric(_SampledMetric, asynchronous.GPUPowerMetric):
     """Measure the power that the first GPU draws during a call, in watts.
 
     Args:
@@ -137,9 +129,6 @@ class GPUPowerMetric(asynchronous.GPUPowerMetric):
         interval: The seconds between two samples, at least 0.001.
         checkpoint_interval: Without effect: samples are on disk within a second.
     """
-
-    def __init__(self, description: str, interval: float = 1, checkpoint_interval: int | None = None) -> None:
-        super().__init__(description, interval)
 
 
 class BenchmarkSupervisor(supervisor.BenchmarkSupervisor):
