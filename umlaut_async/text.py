@@ -68,6 +68,11 @@ def moment(nanoseconds: int | None) -> str:
         return str(nanoseconds)
 
 
+def percent(part: float | None, digits: int = 0) -> str:
+    """Return a part of a whole in percent, with so many digits behind the point."""
+    return MISSING if part is None else f"{100 * part:.{digits}f} %"
+
+
 def quantity(value: float | None, unit: str) -> str:
     """Return a number with its unit, times as `duration` does."""
     if value is None:

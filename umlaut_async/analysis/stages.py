@@ -88,6 +88,11 @@ class StageRow:
         """The energy for one entry in Joule."""
         return self.energy / self.entries if self.energy is not None and self.entries else None
 
+    @property
+    def waiting(self) -> float | None:
+        """What all that it waited for is of the time of its calls."""
+        return sum(waited.share for waited in self.waited) if self.waited else None
+
     def over_time(self, type_: str) -> float | None:
         """Return the mean of a metric over its time."""
         return self.used[type_].over_time if type_ in self.used else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.cli.text import MISSING, duration, number, quantity, safe
+from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ def _share(time: float, wall: int) -> tuple[str, str]:
     if not wall:
         return MISSING, ""
     part = time / wall
-    return f"{100 * part:.1f} %", "█" * round(_BAR * part)
+    return percent(part, 1), "█" * round(_BAR * part)
 
 
 def _time(nanoseconds: float | None) -> str:
@@ -156,20 +156,12 @@ def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -
     return made
 
 
-def _waited(stage: StageRow) -> str:
-    return f"{100 * sum(waited.share for waited in stage.waited):.0f} %" if stage.waited else MISSING
-
-
-def _energy(joule: float | None) -> str:
-    return MISSING if joule is None else f"{number(joule)} J"
-
-
 _MORE: dict[str, Callable[[StageRow], str]] = {
-    "wait": _waited,
+    "wait": lambda stage: percent(stage.waiting),
     "GPU": lambda stage: _metric(stage, "gpu", "over_time"),
     "I/O": lambda stage: _metric(stage, "io", "over_time"),
-    "energy": lambda stage: _energy(stage.energy),
-    "per entry": lambda stage: _energy(stage.energy_per_entry),
+    "energy": lambda stage: quantity(stage.energy, "J"),
+    "per entry": lambda stage: quantity(stage.energy_per_entry, "J"),
 }
 """Columns that are there where a stage has something in them."""
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from umlaut_async.text import LONGEST, MISSING, duration, moment, number, quantity, safe
+from umlaut_async.text import LONGEST, MISSING, duration, moment, number, percent, quantity, safe
 
-__all__ = ["LONGEST", "MISSING", "duration", "moment", "number", "quantity", "safe"]
+__all__ = ["LONGEST", "MISSING", "duration", "moment", "number", "percent", "quantity", "safe"]

@@ -31,6 +31,13 @@ Row: TypeAlias = "tuple[Any, ...]"
 
 _encode = msgspec.json.Encoder().encode
 
+_ABSENT = {
+    "untracked": "{stage!r} ended without entries, so its {type} {description!r} is absent: "
+    "call track(num_entries) of the metric inside the stage",
+    "too-short": "{stage!r} had calls that were too short for the readings of their {type} {description!r}, "
+    "which is absent there: measure a longer stretch at once",
+}
+"""What is said of a value that a call lacks, by the kind of event."""
 
 Unit: TypeAlias = "tuple[Row | None, *tuple[Row, ...]]"
 """The rows of one record, which are stored together or not at all: its span or None, and its results.
@@ -94,9 +101,8 @@ class Rows:
         self._epoch = since_epoch(0)
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
-        self._untracked: set[tuple[str, ...]] = set()
+        self._reported: set[tuple[str, ...]] = set()
         self._lacking: set[tuple[str, ...]] = set()
-        self._too_short: set[tuple[str, ...]] = set()
         self._threads = ThreadNames()
         self._shown: dict[int, str] = {}
         """The threads of running calls, by the numbers of these."""
@@ -191,7 +197,7 @@ class Rows:
                         raise TooShortError
                     outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
                 except TooShortError:
-                    self._report_too_short(described)
+                    self._report_absent("too-short", described)
             if outcome is not None:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
@@ -202,7 +208,7 @@ class Rows:
                 series_id = None if series is None else self._base + series.number
                 results.append((*identity, *described, value, text, series_id, provenance, ended))
             elif needs_entries and status == "ok":
-                self._report_untracked(described)
+                self._report_absent("untracked", described)
             elif series is not None and series.provenance == "unavailable" and self._is_news(stage, described):
                 identity = next(self._result_ids), self.process_id, span[0]
                 series_id = self._base + series.number
@@ -255,29 +261,14 @@ class Rows:
             above = None if self._parent_base is None else self._parent_base + (parent ^ IN_PARENT)
         return base + number, self.process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
-    def _report_untracked(self, described: tuple[str, str, str, str]) -> None:
-        if described in self._untracked:
+    def _report_absent(self, kind: str, described: tuple[str, str, str, str]) -> None:
+        """Report why calls of a stage have no value of a metric, each reason once."""
+        if (kind, *described) in self._reported:
             return
-        self._untracked.add(described)
+        self._reported.add((kind, *described))
         stage, measure_type, description, _ = described
-        message = (
-            f"{stage!r} ended without entries, so its {measure_type} {description!r} is absent: "
-            "call track(num_entries) of the metric inside the stage"
-        )
         data = {"type": measure_type, "description": description, "stage": stage}
-        self._report(EventRecord(now(), "untracked", message, data))
-
-    def _report_too_short(self, described: tuple[str, str, str, str]) -> None:
-        if described in self._too_short:
-            return
-        self._too_short.add(described)
-        stage, measure_type, description, _ = described
-        message = (
-            f"{stage!r} had calls that were too short for the readings of their {measure_type} {description!r}, "
-            "which is absent there: measure a longer stretch at once"
-        )
-        data = {"type": measure_type, "description": description, "stage": stage}
-        self._report(EventRecord(now(), "too-short", message, data))
+        self._report(EventRecord(now(), kind, _ABSENT[kind].format(**data), data))
 
 
 def _distance(probe: Probe, started: int, duration: int, edges: Edges) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from umlaut_async.metrics.edges import TooShortError, share
 from umlaut_async.metrics.metric import Metric
+from umlaut_async.metrics.reductions import described
 from umlaut_async.probes.rapl import Energy, energy, watts
 from umlaut_async.probes.unwrap import difference
 from umlaut_async.summary import Summary
@@ -86,15 +87,7 @@ def _power(
         return None
     value = sum(spent["packages"]) * 1e3 / elapsed
     readings = samples or Summary(1, value, value, value, value, value)
-    data: dict[str, Any] = {
-        "n": readings.n,
-        "min": readings.min,
-        "mean": readings.mean,
-        "max": readings.max,
-        "first": readings.first,
-        "last": readings.last,
-    }
-    return value, data | {part: [µJ * 1e3 / elapsed for µJ in each] for part, each in spent.items()}
+    return value, described(readings) | {part: [µJ * 1e3 / elapsed for µJ in each] for part, each in spent.items()}
 
 
 def _spent(entered: Energy | None, left: Energy | None, elapsed: int) -> dict[str, list[int]] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.analysis.figures.drawing import COLOURS, figure_block, legend, line
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
-from umlaut_async.text import MISSING, duration, number, quantity, safe
+from umlaut_async.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def budget(view: Bottleneck, order: Sequence[str]) -> Markup:
     if rest:
         parts.append((f"{len(largest) - _NAMED} other stages", rest))
     untracked = found.untracked / found.wall
-    said = ", ".join(f"{safe(name)} {_percent(share)}" for name, share in [*parts, ("in no stage", untracked)])
+    said = ", ".join(f"{safe(name)} {percent(share, 1)}" for name, share in [*parts, ("in no stage", untracked)])
     places = {name: at for at, name in enumerate(order)}
     colours = [places.get(name, _NAMED) % COLOURS for name, _ in parts]
     label = element("div", legend([name for name, _ in parts], colours))
@@ -105,7 +105,7 @@ def _stacked(parts: Sequence[tuple[str, float]], colours: Sequence[int], said: s
     bars, left = [], 0.0
     for (name, share), colour in zip(parts, colours, strict=True):
         width = 1000 * min(1.0, max(0.0, share))
-        title = element("title", f"{safe(name)}: {_percent(share)}")
+        title = element("title", f"{safe(name)}: {percent(share, 1)}")
         shape = {"x": f"{left:.1f}", "y": "0", "width": f"{width:.1f}", "height": "100"}
         bars.append(element("rect", title, class_=f"bar c{colour}", **shape))
         left += width
@@ -118,22 +118,18 @@ def _budget_table(found: StageTable) -> Markup:
     rows: list[tuple[str, ...]] = [
         (
             stage.name,
-            _percent(stage.budget.share / found.wall),
+            percent(stage.budget.share / found.wall, 1),
             *map(_time, (stage.budget.alone, stage.budget.overlapped, stage.budget.elsewhere)),
-            _percent(stage.budget.critical / found.wall),
+            percent(stage.budget.critical / found.wall, 1),
         )
         for stage in found.stages
     ]
     untracked, critical = found.untracked, found.critical_untracked
-    last = _percent(untracked / found.wall), _time(untracked), MISSING, MISSING, _percent(critical / found.wall)
+    last = percent(untracked / found.wall, 1), _time(untracked), MISSING, MISSING, percent(critical / found.wall, 1)
     headings = ["stage", "share", "alone", "overlapped", "elsewhere", "critical path"]
     return table(
         "Shares of the time of the run", headings, [*rows, ("(in no stage)", *last)], numbers=range(1, len(headings))
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _time(nanoseconds: float | None) -> str:
@@ -154,14 +150,6 @@ def _used(type_: str, statistic: str) -> Callable[[StageRow], str]:
     return cell
 
 
-def _waited(stage: StageRow) -> str:
-    return f"{100 * sum(waited.share for waited in stage.waited):.0f} %" if stage.waited else MISSING
-
-
-def _joule(energy: float | None) -> str:
-    return MISSING if energy is None else f"{number(energy)} J"
-
-
 _CELLS: dict[str, Callable[[StageRow], str]] = {
     "calls": lambda stage: f"{stage.calls:,}",
     "time": lambda stage: _time(stage.time),
@@ -169,13 +157,13 @@ _CELLS: dict[str, Callable[[StageRow], str]] = {
     "p50": _typical("p50"),
     "p95": _typical("p95"),
     "p99": _typical("p99"),
-    "wait": _waited,
+    "wait": lambda stage: percent(stage.waiting),
     "entries/s": lambda stage: number(stage.over_time("throughput")),
     "CPU": _used("cpu", "over_time"),
     "peak memory": _used("memory", "max"),
     "GPU": _used("gpu", "over_time"),
     "I/O": _used("io", "over_time"),
-    "energy": lambda stage: _joule(stage.energy),
-    "energy per entry": lambda stage: _joule(stage.energy_per_entry),
+    "energy": lambda stage: quantity(stage.energy, "J"),
+    "energy per entry": lambda stage: quantity(stage.energy_per_entry, "J"),
 }
 """Columns, each of which is there where a stage has something in it."""
