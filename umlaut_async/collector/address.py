@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 VARIABLE = "UMLAUT_COLLECTOR"
 """The environment variable that children inherit."""
+SOCKET = "collector"
+"""The name of the socket in its folder."""
 _BETWEEN, _WITHIN = ";", ","
 _LONGEST = 100
 """How many bytes the path of a socket may have; the systems allow 104 or 108."""
@@ -36,14 +38,21 @@ def new_address(run: str, database: str) -> Address | None:
     """Make a folder for the socket of a run; None where its path would be too long or there can be none."""
     if sys.platform != "linux":
         return None  # Other systems have no sockets of packets.
-    # Not by tempfile, which takes milliseconds to import: this is on the path of the first call.
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):
-        folder = f"{base}/umlaut-{os.urandom(6).hex()}"
-        if base and len(os.fsencode(folder)) + len("/collector") <= _LONGEST:
+    pid = os.getpid()
+    for base in bases():
+        path = f"{base}/umlaut-{pid}-{os.urandom(6).hex()}/{SOCKET}"
+        if len(os.fsencode(path)) <= _LONGEST:
             with suppress(OSError):
-                os.mkdir(folder, 0o700)
-                return Address(f"{folder}/collector", run, database, os.getpid())
+                os.mkdir(os.path.dirname(path), 0o700)
+                return Address(path, run, database, pid)
     return None
+
+
+def bases() -> list[str]:
+    """Return the folders in which that of a socket may lie, the best first."""
+    # Not by tempfile, which takes milliseconds to import: this is on the path of the first call.
+    found = (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp")
+    return [base for base in dict.fromkeys(found) if base]
 
 
 _own: dict[Address, None] = {}

@@ -114,6 +114,8 @@ class Collector:
                 await self._door.close()
 
     async def _let_go(self) -> None:
+        if self._door is not None:
+            self._door.shut()
         await self._sampler.close()
         for intake in self._intakes:
             await intake.close()

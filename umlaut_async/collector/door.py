@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Ledger
-from umlaut_async.collector.channel import Channel, close, private
+from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
+from umlaut_async.collector.listening import Listener
 from umlaut_async.collector.reception import Reception
+from umlaut_async.collector.sweeping import sweep
+from umlaut_async.collector.threads import in_thread
 from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine
+
     from umlaut_async.collector import wire
     from umlaut_async.collector.address import Address
     from umlaut_async.collector.limits import Limits
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
-_BACKLOG = 512
 _DISMISSAL = 1.0
 """How many seconds the end of a run waits for what its other processes still have."""
 
@@ -62,7 +65,7 @@ class Door:
         self._limits = limits
         self._address = address
         self._host = host
-        self._socket: socket.socket | None = None
+        self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._guests: list[_Guest] = []
         self._arriving = 0
@@ -70,30 +73,18 @@ class Door:
 
     def open(self) -> None:
         """Begin to listen. Where that cannot be, other processes run unmeasured, which they say themselves."""
-        listening = None
+        self._start(_sweep())
         try:
-            listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
-                os.unlink(self._address.socket)
-            listening.bind(self._address.socket)
-            listening.listen(_BACKLOG)
+            self._listener = Listener(self._address.socket, self._knocked)
         except OSError as error:
-            if listening is not None:
-                listening.close()
             _logger.info("processes that this one starts cannot join its run: %s", error)
-            return
-        listening.setblocking(False)
-        self._socket = private(listening)
-        asyncio.get_running_loop().add_reader(listening, self._knocked)
 
-    def _knocked(self) -> None:
-        assert self._socket is not None
-        try:
-            connected, _ = self._socket.accept()
-        except OSError:
-            return
+    def _knocked(self, connected: socket.socket) -> None:
         self._arriving += 1
-        task = asyncio.get_running_loop().create_task(self._receive(Channel(connected)))
+        self._start(self._receive(Channel(connected)))
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -170,16 +161,21 @@ class Door:
                 return
             await asyncio.sleep(0.01)
 
+    def shut(self) -> None:
+        """Let nobody in any more, and remove where one knocked."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self._address.socket))
+
     async def close(self) -> None:
-        """Let nobody in any more, and send the guests away."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            close(self._socket)
-            self._socket = None
+        """Send the guests away."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(OSError):
-            Path(self._address.socket).unlink()
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self._address.socket))
+
+
+async def _sweep() -> None:
+    with contextlib.suppress(RuntimeError):  # There is no thread left; the next run does it.
+        await in_thread(sweep)

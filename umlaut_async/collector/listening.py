@@ -1,0 +1,88 @@
+"""Listen for the other processes of a run, and take those in that may come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from umlaut_async.collector.channel import close, private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_logger = logging.getLogger("umlaut_async")
+
+_BACKLOG = 512
+_PAUSE = 0.1
+"""How many seconds nobody is listened to where the system has no room for a connection. Who knocks waits meanwhile."""
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_CREDENTIALS = struct.Struct("iII")
+_ROOT = 0
+
+
+class Listener:
+    """Listens on the running loop.
+
+    Args:
+        path: The path of the socket.
+        came: Takes the connections.
+    """
+
+    def __init__(self, path: str, came: Callable[[socket.socket], None]) -> None:
+        self._path = path
+        self._came = came
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
+                os.unlink(path)
+            self._socket.bind(path)
+            self._socket.listen(_BACKLOG)
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        private(self._socket)
+        self._listen()
+
+    def _listen(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket, self._knocked)
+
+    def _knocked(self) -> None:
+        try:
+            connected, _ = self._socket.accept()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                # It would be told of the same knock again and again.
+                self._loop.remove_reader(self._socket)
+                self._pause = self._loop.call_later(_PAUSE, self._listen)
+            return
+        if (user := _user_of(connected)) in (_ROOT, os.geteuid()):
+            self._came(connected)
+        else:
+            _logger.warning("a process of another user (%d) wanted to take part in the run, and was sent away", user)
+            connected.close()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._socket)
+        close(self._socket)
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+
+def _user_of(connected: socket.socket) -> int:
+    """Return the user of the process at the other end."""
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    return int(user)
