@@ -10,9 +10,10 @@ import pytest
 from umlaut_async.analysis.bottleneck import usable_cores
 from umlaut_async.analysis.budget import StageBudget
 from umlaut_async.analysis.evidence import Blocks, Growth, blocks_in, trend_of
+from umlaut_async.analysis.facts import Facts
 from umlaut_async.analysis.stages import Durations, StageRow, Waited, durations_of, percentile
 from umlaut_async.analysis.timeline import Call, Timeline
-from umlaut_async.analysis.verdict import Facts, verdicts
+from umlaut_async.analysis.verdict import RULES, verdicts
 from umlaut_async.store.chunks import Bucket
 from umlaut_async.store.stage_queries import Used
 
@@ -60,7 +61,9 @@ def kinds(*stages: StageRow, **facts: Any) -> list[tuple[str, str | None]]:
         ({"cpu": 670}, 8, []),
         ({"cpu": 99}, 1, ["cpu-bound"]),
         ({"cpu": 50}, 0.5, ["cpu-bound"]),
-        ({"cpu": 99, "part": 0.2}, 8, []),
+        ({"cpu": 99, "part": 0.61}, 8, ["one-core"]),
+        ({"cpu": 99, "part": 0.59}, 8, []),
+        ({"cpu": 99, "part": 0.59}, 1, []),
         ({"cpu": 19}, 8, ["idle"]),
         ({"cpu": 21}, 8, []),
         ({"cpu": 5, "part": 0.29}, 8, []),
@@ -77,6 +80,33 @@ def kinds(*stages: StageRow, **facts: Any) -> list[tuple[str, str | None]]:
 )
 def test_how_the_machine_is_used(found: dict[str, Any], cores: float | None, expected: list[str]) -> None:
     assert kinds(stage(**found), cores=cores) == [(kind, "train") for kind in expected]
+
+
+def test_stages_that_keep_a_core_full_together() -> None:
+    load, train = stage("load", 0.3, cpu=90), stage("train", 0.31, cpu=100)
+    (verdict,) = verdicts(Facts(RUN, 0, [load, train], 8))
+    assert verdict.kind == "one-core"
+    assert verdict.stage == "train"
+    assert verdict.sentence.startswith("`train` and `load` keep one core of 8 full and no other one (95.1 %) for 61 %")
+    (verdict,) = verdicts(Facts(RUN, 0, [load, train], 1))
+    assert verdict.sentence.startswith("`train` and `load` are CPU-bound: the only core is full (95.1 %) for 61 %")
+    assert kinds(load, replace(train, used={}), cores=8) == []
+
+
+def test_a_core_that_is_full_now_and_then_is_no_bottleneck() -> None:
+    # Many clients, one of which is answered at a time while the others wait.
+    answer = stage("answer", cpu=55, budget=StageBudget(95 * SECOND, 0, 90 * SECOND, 0, 0))
+    parse = stage("parse", cpu=99, budget=StageBudget(50 * SECOND, 0, 5 * SECOND, 0, 0))
+    assert kinds(answer, parse, cores=2) == []
+    busier = replace(answer, used=stage(cpu=95).used)
+    assert kinds(busier, parse, cores=2) == [("one-core", "answer")]
+
+
+def test_each_rule_is_told_apart_and_said_once() -> None:
+    blocked = Blocks(5, 45 * SECOND, 4 * SECOND, 0)
+    overlapped = StageBudget(80 * SECOND, 20 * SECOND, 60 * SECOND, 0, 0)
+    assert kinds(stage(budget=overlapped), blocks=blocked) == [("loop-blocked", "train")]
+    assert len({rule.text for rule in RULES}) == len(RULES)
 
 
 def loader(**values: Any) -> StageRow:

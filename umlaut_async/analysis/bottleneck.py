@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.analysis import evidence
+from umlaut_async.analysis.facts import Facts
 from umlaut_async.analysis.stages import stage_table
-from umlaut_async.analysis.verdict import Facts, verdicts
+from umlaut_async.analysis.verdict import verdicts
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

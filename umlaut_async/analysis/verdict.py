@@ -1,28 +1,32 @@
 """What stands out in a run, in one sentence, with the rule that led to it; nothing where nothing does.
 
-The rules are asked in the order in which causes come before their symptoms: a stage that waits for its loader is idle
-too, but the loader is the reason.
+`RULES` is the whole of it: what each looks for is a function of the facts alone. They are asked in the order in which
+causes come before their symptoms: a stage that waits for its loader is idle too, but the loader is the reason.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import inf
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async.analysis.facts import LARGE
 from umlaut_async.text import duration, number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from umlaut_async.analysis.evidence import Blocks, Growth
-    from umlaut_async.analysis.stages import StageRow
+    from umlaut_async.analysis.evidence import Blocks
+    from umlaut_async.analysis.facts import Facts
+    from umlaut_async.analysis.stages import Durations, StageRow
 
-LARGE = 0.3
-"""The part of a run from which on a stage matters to how it uses the machine."""
 NOTABLE = 0.1
 """The part of a run from which on a loss is worth a word."""
+MOST = 0.6
+"""The part of a run from which on a full CPU is what limits it: for the rest of the time it waits for other things."""
 INPUT = 0.25
 PER_ITEM = 50e3
+INNER = 0.6
 GPU_BUSY = 90
 FULL = 85
 SEVERAL_CORES = 120
@@ -46,110 +50,101 @@ class Verdict(NamedTuple):
     rule: str
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the rules look at."""
+class Found(NamedTuple):
+    """What a rule has found."""
 
-    wall: int
-    """The time of the run, in nanoseconds."""
-    untracked: float
-    stages: list[StageRow]
-    """By number."""
-    cores: float | None = None
-    """How many the process could use."""
-    blocks: Blocks | None = None
-    growth: Growth | None = None
+    stage: str | None
+    sentence: str
 
-    def part(self, time: float) -> float:
-        """Return what a time is of the run."""
-        return time / self.wall if self.wall else 0.0
 
-    def large(self) -> list[StageRow]:
-        """Return the stages that were open for much of the run, the one that had most of it for itself first."""
-        found = [stage for stage in self.stages if self.part(stage.budget.open) >= LARGE]
-        return sorted(found, key=lambda stage: -stage.budget.share)
+class Rule(NamedTuple):
+    """One rule."""
+
+    kind: str
+    text: str
+    """What it says, as it is shown beside what it has found."""
+    look: Callable[[Facts], Found | None]
+    """Looks for it, and returns the first that it finds."""
 
 
 def verdicts(facts: Facts) -> list[Verdict]:
     """Return what stands out, the most telling first."""
-    return [verdict for rule in RULES for verdict in [next(rule(facts), None)] if verdict is not None]
+    found = ((rule, rule.look(facts)) for rule in RULES)
+    return [Verdict(rule.kind, what.stage, what.sentence, rule.text) for rule, what in found if what is not None]
 
 
-def _failing(facts: Facts) -> Iterator[Verdict]:
-    for stage in sorted(facts.stages, key=lambda stage: stage.time):
+def _failing(facts: Facts) -> Found | None:
+    for stage in facts.innermost():
         count = stage.statuses.get("error", 0)
-        if count >= FEWEST_FAILURES and stage.failed:
-            part = stage.failed / stage.time * facts.part(stage.budget.open)
-            if part >= LARGE:
-                yield Verdict(
-                    "failing",
-                    stage.name,
-                    f"{_name(stage)} fails: {count:,} of {stage.calls:,} calls ended in an error, which took "
-                    f"{_percent(part)} of the run",
-                    f"failing calls take {_percent(LARGE)} of the run and more",
-                )
+        part = stage.failed / stage.time * facts.part(stage.budget.open) if stage.time else 0.0
+        if count >= FEWEST_FAILURES and part >= LARGE:
+            calls = f"{count:,} of {stage.calls:,} calls ended in an error"
+            return Found(stage.name, f"{_name(stage)} fails: {calls}, which took {_percent(part)} of the run")
+    return None
 
 
-def _blocked_while_others_wait(facts: Facts) -> Iterator[Verdict]:
-    if facts.blocks is None or facts.part(facts.blocks.time) < NOTABLE or facts.blocks.stage is None:
-        return
-    stage = facts.stages[facts.blocks.stage]
-    if stage.budget.overlapped >= stage.budget.alone:
-        rule = f"the event loop is blocked for {_percent(NOTABLE)} of the run and more while other calls are open"
-        yield _blocked(facts, facts.blocks, rule)
+def _blocked_while_others_wait(facts: Facts) -> Found | None:
+    if facts.blocks is None or facts.blocks.stage is None or facts.part(facts.blocks.time) < NOTABLE:
+        return None
+    budget = facts.stages[facts.blocks.stage].budget
+    return _blocked(facts, facts.blocks) if budget.overlapped >= budget.alone else None
 
 
-def _blocked_alone(facts: Facts) -> Iterator[Verdict]:
-    if facts.blocks is not None and facts.part(facts.blocks.time) >= LARGE:
-        yield _blocked(facts, facts.blocks, f"the event loop is blocked for {_percent(LARGE)} of the run and more")
+def _blocked_alone(facts: Facts) -> Found | None:
+    if facts.blocks is None or facts.part(facts.blocks.time) < LARGE:
+        return None
+    # Said once is enough.
+    return None if _blocked_while_others_wait(facts) else _blocked(facts, facts.blocks)
 
 
-def _blocked(facts: Facts, blocks: Blocks, rule: str) -> Verdict:
-    stage = None if blocks.stage is None else facts.stages[blocks.stage]
+def _blocked(facts: Facts, blocks: Blocks) -> Found:
     times = "once" if blocks.number == 1 else f"{blocks.number:,} times, up to {_time(blocks.worst)} at once"
     spent = f"{_percent(facts.part(blocks.time))} of the run, {times}"
-    if stage is None:
-        return Verdict("loop-blocked", None, f"the event loop is blocked: {spent}", rule)
-    return Verdict("loop-blocked", stage.name, f"{_name(stage)} blocks the event loop: {spent}", rule)
+    if blocks.stage is None:
+        return Found(None, f"the event loop is blocked: {spent}")
+    stage = facts.stages[blocks.stage]
+    return Found(stage.name, f"{_name(stage)} blocks the event loop: {spent}")
 
 
-def _input_bound(facts: Facts) -> Iterator[Verdict]:
-    rule = f"a stage waits for its input for {_percent(INPUT)} of its time and more"
+def _input_bound(facts: Facts) -> Found | None:
+    return _waiting_for_input(facts) or _making_others_wait(facts)
+
+
+def _waiting_for_input(facts: Facts) -> Found | None:
     sources = {source.name: source for source in facts.stages}
     for stage in facts.large():
         for waited in stage.waited[:1]:
-            source = _innermost(sources, waited.source)
-            if waited.share < INPUT or facts.part(stage.budget.open) * waited.share < NOTABLE:
-                continue
-            if source.entries and waited.time / source.entries <= PER_ITEM:
-                continue
-            gpu = stage.over_time("gpu")
-            also = "" if gpu is None else f"; the GPU is busy for {number(gpu, 2)} %"
-            yield Verdict(
-                "input-bound",
-                stage.name,
-                f"{_name(stage)} is input-bound: {_percent(waited.share)} of its time waits in {_name(source)}{also}",
-                rule,
-            )
+            source = _loader(sources, waited.source)
+            part = facts.part(stage.budget.open) * waited.share
+            if waited.share >= INPUT and part >= NOTABLE and not _comes_at_once(waited.time, source):
+                gpu = stage.over_time("gpu")
+                also = "" if gpu is None else f"; the GPU is busy for {number(gpu, 2)} %"
+                waits = f"{_percent(waited.share)} of its time waits in {_name(source)}"
+                return Found(stage.name, f"{_name(stage)} is input-bound: {waits}{also}")
+    return None
+
+
+def _making_others_wait(facts: Facts) -> Found | None:
+    """Return a loader that is waited for outside of all stages."""
     consumed = {waited.source for stage in facts.stages for waited in stage.waited}
     for stage in facts.large():
-        producing = stage.producing
-        if producing is not None and stage.name not in consumed and stage.time:
-            share = producing / stage.time
-            if share >= INPUT and not (stage.entries and producing / stage.entries <= PER_ITEM):
-                yield Verdict(
-                    "input-bound",
-                    stage.name,
-                    f"what consumes {_name(stage)} is input-bound: {_percent(share)} of the time it waits there",
-                    rule,
-                )
+        if stage.producing is not None and stage.name not in consumed and stage.time:
+            share = stage.producing / stage.time
+            if share >= INPUT and not _comes_at_once(stage.producing, stage):
+                what = f"what consumes {_name(stage)} is input-bound"
+                return Found(stage.name, f"{what}: {_percent(share)} of the time it waits there")
+    return None
 
 
-def _innermost(sources: dict[str, StageRow], name: str) -> StageRow:
+def _comes_at_once(waited: float, source: StageRow) -> bool:
+    return bool(source.entries) and waited / (source.entries or 1) <= PER_ITEM
+
+
+def _loader(sources: dict[str, StageRow], name: str) -> StageRow:
     """Return the loader that a loader itself waits for most of its time, if there is one."""
     seen = {name}
     stage = sources[name]
-    while stage.waited and stage.producing and stage.waited[0].time >= 0.6 * stage.producing:
+    while stage.waited and stage.producing and stage.waited[0].time >= INNER * stage.producing:
         inner = stage.waited[0].source
         if inner in seen:
             break
@@ -158,145 +153,105 @@ def _innermost(sources: dict[str, StageRow], name: str) -> StageRow:
     return stage
 
 
-def _growing(facts: Facts) -> Iterator[Verdict]:
-    if facts.growth is not None:
-        first, last, stage = facts.growth
-        who = f"memory grows in `{stage[0]}`" if stage else "memory grows"
-        yield Verdict(
-            "memory-growth",
-            stage[0] if stage else None,
-            f"{who}: from {number(first)} to {number(last)} MiB, and it does not come back",
-            "memory is larger in each third of the run than in the one before, and by a quarter in the end",
-        )
+def _growing(facts: Facts) -> Found | None:
+    if facts.growth is None:
+        return None
+    first, last, stage = facts.growth
+    where = f" in `{stage[0]}`" if stage else ""
+    grows = f"memory grows{where}: from {number(first)} to {number(last)} MiB, and it does not come back"
+    return Found(stage[0] if stage else None, grows)
 
 
-def _gpu_starved(facts: Facts) -> Iterator[Verdict]:
-    for stage in [stage for stage in facts.large() if stage.over_time("gpu") is not None][:1]:
-        gpu, cpu = stage.over_time("gpu") or 0.0, stage.over_time("cpu")
-        if gpu < GPU_BUSY:
+def _gpu_starved(facts: Facts) -> Found | None:
+    for stage in facts.large():
+        gpu, cpu = stage.over_time("gpu"), stage.over_time("cpu")
+        if gpu is not None:
             also = "" if cpu is None else f", the CPU for {number(cpu, 2)} % of one core"
-            yield Verdict(
-                "gpu-starved",
-                stage.name,
-                f"{_name(stage)} starves the GPU: it is busy for {number(gpu, 2)} % of the time{also}",
-                f"the GPU is busy for less than {GPU_BUSY} % of the stage that uses it most",
-            )
+            starves = f"{_name(stage)} starves the GPU: it is busy for {number(gpu, 2)} % of the time{also}"
+            return Found(stage.name, starves) if gpu < GPU_BUSY else None
+    return None
 
 
-def _warming_up(facts: Facts) -> Iterator[Verdict]:
-    for stage in _by_longest_call(facts.stages):
+def _warming_up(facts: Facts) -> Found | None:
+    for stage, durations, half in _of_many_calls(facts):
+        lost = facts.part(durations.first - half)
+        if durations.first >= WARM_UP * half and lost >= LOST:
+            first = f"the first call of {_name(stage)} takes {_time(durations.first)}, the others {_time(half)}"
+            return Found(stage.name, f"{first}: {_percent(lost)} of the run warms up")
+    return None
+
+
+def _outlying(facts: Facts) -> Found | None:
+    for stage, durations, half in _of_many_calls(facts):
+        longest = durations.longest or 0
+        if longest >= OUTLIER * half and facts.part(longest - half) >= LOST:
+            takes = f"it takes {_time(longest)}, half of the others less than {_time(half)}"
+            return Found(stage.name, f"one call of {_name(stage)} holds up the run: {takes}")
+    return None
+
+
+def _of_many_calls(facts: Facts) -> Iterator[tuple[StageRow, Durations, float]]:
+    """Yield the stages with calls enough to say what is usual, the durations of these, and half of them."""
+    for stage in facts.innermost():
         durations = stage.durations
-        if durations is None or durations.p50 is None or stage.calls < WARM_UP:
-            continue
-        if durations.first >= WARM_UP * durations.p50 and facts.part(durations.first - durations.p50) >= LOST:
-            yield Verdict(
-                "warm-up",
-                stage.name,
-                f"the first call of {_name(stage)} takes {_time(durations.first)}, the others {_time(durations.p50)}: "
-                f"{_percent(facts.part(durations.first - durations.p50))} of the run warms up",
-                f"a first call takes {WARM_UP} times as long as the others, and {_percent(LOST)} of the run and more",
-            )
+        if durations is not None and durations.p50 is not None and stage.calls >= WARM_UP:
+            yield stage, durations, durations.p50
 
 
-def _outlying(facts: Facts) -> Iterator[Verdict]:
-    for stage in _by_longest_call(facts.stages):
-        durations = stage.durations
-        if durations is None or durations.p50 is None or durations.longest is None or stage.calls < WARM_UP:
-            continue
-        lost = facts.part(durations.longest - durations.p50)
-        if durations.longest >= OUTLIER * durations.p50 and lost >= LOST:
-            yield Verdict(
-                "outlier",
-                stage.name,
-                f"one call of {_name(stage)} holds up the run: it takes {_time(durations.longest)}, half of the others "
-                f"less than {_time(durations.p50)}",
-                f"a call takes {OUTLIER} times as long as half of the others, and {_percent(LOST)} of the run and more",
-            )
+def _all_cores(facts: Facts) -> Found | None:
+    if facts.cores is None:
+        return None
+    cores = "the only core is" if facts.cores <= 1 else f"all {number(facts.cores)} cores are"
+    return _busy(facts, FULL * facts.cores, inf, ("is CPU-bound", "are CPU-bound"), f": {cores} full")
 
 
-def _by_longest_call(stages: Iterable[StageRow]) -> list[StageRow]:
-    """Return stages, those first whose calls are short: an inner stage explains the outer one."""
-    return sorted(stages, key=lambda stage: stage.time)
+def _one_core(facts: Facts) -> Found | None:
+    of = "" if facts.cores is None else f" of {number(facts.cores)}"
+    what = f" one core{of} full and no other one"
+    return None if _all_cores(facts) else _busy(facts, FULL, SEVERAL_CORES, ("keeps", "keep"), what)
 
 
-def _cpu_bound(facts: Facts) -> Iterator[Verdict]:
-    for stage in facts.large():
-        cpu = stage.over_time("cpu")
-        if cpu is None:
-            continue
-        where = f"for {_percent(facts.part(stage.budget.open))} of the run"
-        if facts.cores is not None and cpu >= FULL * facts.cores:
-            yield Verdict(
-                "cpu-bound",
-                stage.name,
-                f"{_name(stage)} is CPU-bound: {_cores(facts.cores)} full ({number(cpu)} %) {where}",
-                f"{FULL} % of all cores and more are in use",
-            )
-        elif FULL <= cpu <= SEVERAL_CORES:
-            of = "" if facts.cores is None else f" of {number(facts.cores)}"
-            yield Verdict(
-                "one-core",
-                stage.name,
-                f"{_name(stage)} keeps one core{of} full and no other one ({number(cpu)} %) {where}",
-                f"{FULL} to {SEVERAL_CORES} % of one core are in use, and there are more",
-            )
+def _busy(facts: Facts, least: float, most: float, verb: tuple[str, str], what: str) -> Found | None:
+    """Return the stage, or several, that keep the CPU so busy for most of the run.
+
+    A stage may keep it full each time that it is open and yet not be what limits the run: while a service with many
+    clients answers one of them, the others wait for the network.
+    """
+    busy = [stage for stage in facts.large() if least <= (stage.over_time("cpu") or 0) <= most]
+    one = [stage for stage in busy if facts.part(stage.budget.open) >= MOST][:1]
+    # Several may be open at once, but of what is their own each moment counts once.
+    part = facts.part(one[0].budget.open if one else sum(stage.budget.share for stage in busy))
+    if part < MOST:
+        return None
+    found = one or busy
+    cpu = fmean([stage.over_time("cpu") or 0 for stage in found], [stage.budget.open for stage in found])
+    who = f"{' and '.join(map(_name, found))} {verb[len(found) > 1]}"
+    return Found(found[0].name, f"{who}{what} ({number(cpu)} %) for {_percent(part)} of the run")
 
 
-def _storage_bound(facts: Facts) -> Iterator[Verdict]:
-    for stage in facts.large():
+def _storage_bound(facts: Facts) -> Found | None:
+    for stage in facts.own():
         rate, cpu = stage.over_time("io"), stage.over_time("cpu")
-        if rate is not None and cpu is not None and rate >= STORAGE_RATE and cpu < STORAGE_CPU and _owns(facts, stage):
-            yield Verdict(
-                "storage-bound",
-                stage.name,
-                f"{_name(stage)} waits for storage: it moves {number(rate)} MiB/s with the CPU at {number(cpu, 2)} %",
-                f"{STORAGE_RATE} MiB/s and more are read or written with less than {STORAGE_CPU} % of one core",
-            )
+        if rate is not None and cpu is not None and rate >= STORAGE_RATE and cpu < STORAGE_CPU:
+            moves = f"it moves {number(rate)} MiB/s with the CPU at {number(cpu, 2)} %"
+            return Found(stage.name, f"{_name(stage)} waits for storage: {moves}")
+    return None
 
 
-def _idle(facts: Facts) -> Iterator[Verdict]:
-    for stage in facts.large():
+def _idle(facts: Facts) -> Found | None:
+    for stage in facts.own():
         cpu, gpu = stage.over_time("cpu"), stage.over_time("gpu")
-        if cpu is not None and cpu < IDLE and (gpu is None or gpu < IDLE) and _owns(facts, stage):
-            yield Verdict(
-                "idle",
-                stage.name,
-                f"{_name(stage)} is idle: it waits for {_percent(facts.part(stage.budget.share))} of the run with the "
-                f"CPU at {number(cpu, 2)} %",
-                f"{_percent(LARGE)} of the run and more go by in a stage with less than {IDLE} % of one core in use",
-            )
+        if cpu is not None and cpu < IDLE and (gpu is None or gpu < IDLE):
+            waits = f"it waits for {_percent(facts.part(stage.budget.share))} of the run"
+            return Found(stage.name, f"{_name(stage)} is idle: {waits} with the CPU at {number(cpu, 2)} %")
+    return None
 
 
-def _untracked(facts: Facts) -> Iterator[Verdict]:
+def _untracked(facts: Facts) -> Found | None:
     part = facts.part(facts.untracked)
-    if part >= UNTRACKED and facts.stages:
-        yield Verdict(
-            "untracked",
-            None,
-            f"{_percent(part)} of the run is in no stage: supervise what runs there",
-            f"{_percent(UNTRACKED)} of the run and more are in no stage",
-        )
-
-
-RULES: tuple[Callable[[Facts], Iterator[Verdict]], ...] = (
-    _failing,
-    _blocked_while_others_wait,
-    _input_bound,
-    _growing,
-    _gpu_starved,
-    _warming_up,
-    _outlying,
-    _cpu_bound,
-    _blocked_alone,
-    _storage_bound,
-    _idle,
-    _untracked,
-)
-
-
-def _owns(facts: Facts, stage: StageRow) -> bool:
-    """Return whether much of the run is in a stage itself, and not in what it calls."""
-    return facts.part(stage.budget.share) >= LARGE
+    if part < UNTRACKED or not facts.stages:
+        return None
+    return Found(None, f"{_percent(part)} of the run is in no stage: supervise what runs there")
 
 
 def _name(stage: StageRow) -> str:
@@ -311,5 +266,46 @@ def _time(nanoseconds: float) -> str:
     return duration(nanoseconds / 1e9)
 
 
-def _cores(cores: float) -> str:
-    return "the only core is" if cores <= 1 else f"all {number(cores)} cores are"
+RULES = (
+    Rule("failing", f"failing calls take {_percent(LARGE)} of the run and more", _failing),
+    Rule(
+        "loop-blocked",
+        f"the event loop is blocked for {_percent(NOTABLE)} of the run and more while other calls are open",
+        _blocked_while_others_wait,
+    ),
+    Rule("input-bound", f"a stage waits for its input for {_percent(INPUT)} of its time and more", _input_bound),
+    Rule(
+        "memory-growth",
+        "memory is larger in each third of the run than in the one before, and by a quarter in the end",
+        _growing,
+    ),
+    Rule("gpu-starved", f"the GPU is busy for less than {GPU_BUSY} % of the stage that uses it most", _gpu_starved),
+    Rule(
+        "warm-up",
+        f"a first call takes {WARM_UP} times as long as the others, and {_percent(LOST)} of the run and more",
+        _warming_up,
+    ),
+    Rule(
+        "outlier",
+        f"a call takes {OUTLIER} times as long as half of the others, and {_percent(LOST)} of the run and more",
+        _outlying,
+    ),
+    Rule("cpu-bound", f"{FULL} % of all cores and more are in use for {_percent(MOST)} of the run", _all_cores),
+    Rule(
+        "one-core",
+        f"{FULL} to {SEVERAL_CORES} % of one core are in use for {_percent(MOST)} of the run, and there are more",
+        _one_core,
+    ),
+    Rule("loop-blocked", f"the event loop is blocked for {_percent(LARGE)} of the run and more", _blocked_alone),
+    Rule(
+        "storage-bound",
+        f"{STORAGE_RATE} MiB/s and more are read or written with less than {STORAGE_CPU} % of one core",
+        _storage_bound,
+    ),
+    Rule(
+        "idle",
+        f"{_percent(LARGE)} of the run and more go by in a stage with less than {IDLE} % of one core in use",
+        _idle,
+    ),
+    Rule("untracked", f"{_percent(UNTRACKED)} of the run and more are in no stage", _untracked),
+)
