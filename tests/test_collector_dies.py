@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,27 +13,28 @@ from umlaut_async.store import queries
 from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support import Rows, RunScript
+    from tests.support import Anywhere, RunScript
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
 SCRIPT = """
-import asyncio, logging, os, signal, sqlite3, sys, time
-from contextlib import closing
+import asyncio, logging, os, signal, sys, time
+from contextlib import suppress
 import psutil
 from umlaut_async import Benchmark, BenchmarkSupervisor, StoreError, TimeMetric
+from umlaut_async.store import queries
+from umlaut_async.store.reading import reading
 
 logging.basicConfig(format="%(levelname)s %(message)s")
-benchmark = Benchmark("runs.db", collector="process", flush_interval=0.2)
+benchmark = Benchmark(sys.argv[2], collector="process", flush_interval=0.2)
 supervised = BenchmarkSupervisor([TimeMetric("time")], benchmark)
 
-def collectors():
-    mine = str(os.getpid())
+def kill_the_collector():
     for process in psutil.process_iter(["cmdline"]):
         if "umlaut_async.collector.host" in " ".join(process.info["cmdline"] or []):
-            yield process
+            with suppress(psutil.NoSuchProcess):
+                if process.environ().get("MARK") == os.environ["MARK"]:
+                    process.kill()
 
 @supervised
 def work(number):
@@ -43,9 +43,7 @@ def work(number):
 @supervised
 def stage():
     assert [work(number) for number in range(20)] == list(range(0, 40, 2))
-    for collector in collectors():
-        if collector.environ().get("MARK") == os.environ["MARK"]:
-            collector.kill()
+    kill_the_collector()
     deadline = time.monotonic() + 20
     while work(1) == 2 and "not measured" not in benchmark.accounting.dropped:
         assert time.monotonic() < deadline
@@ -74,9 +72,10 @@ async def main():
         assert account.in_flight == 0, account
         print(account.recorded, account.stored, account.dropped["not measured"], account.dropped["collector ended"])
     if sys.argv[1] == "killed":
-        with closing(sqlite3.connect("runs.db")) as connection:
-            while not connection.execute("select 1 from event where kind = 'drop'").fetchall():
+        with reading(sys.argv[2]) as session:
+            while not any(event.kind == "drop" for event in queries.events(session, benchmark.uuid)):
                 assert time.monotonic() < deadline
+                session.rollback()
                 time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -84,43 +83,46 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("end", ["closed", "exit"])
+@pytest.mark.parametrize(
+    ("anywhere", "end"), [("sqlite", "closed"), ("sqlite", "exit"), ("postgresql", "closed")], indirect=["anywhere"]
+)
 def test_the_stage_goes_on_and_the_run_says_what_is_missing(
-    run_script: RunScript, rows: Rows, monkeypatch: pytest.MonkeyPatch, end: str
+    run_script: RunScript, anywhere: Anywhere, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     monkeypatch.setenv("MARK", str(os.getpid()))
-    ended = run_script(SCRIPT, end, timeout=60)
+    ended = run_script(SCRIPT, end, anywhere.db_file, timeout=60)
     assert ended.returncode == 0, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith("ERROR the collector has ended before the run: up to ")
-    (run,) = rows("select * from run")
-    (process,) = rows("select * from process")
+    (run,) = anywhere.read("select status, ended, collector as data from run")
+    (process,) = anywhere.read("select * from process")
     assert (run["status"], process["ending"]) == ("ok", end)
     assert run["ended"] is not None
-    (event,) = rows("select * from event where kind = 'drop'")
-    account = json.loads(run["collector"])
-    (stored,) = rows("select count(*) as n from span where status = 'ok'")
+    (event,) = anywhere.read("select * from event where kind = 'drop'")
+    account = run["data"]
+    (stored,) = anywhere.read("select count(*) as n from span where status = 'ok'")
     missing = event["data"]
     assert account["stored"] == stored["n"] >= 1
     assert account["dropped"] == {"collector ended": missing["count"], "not measured": missing["unmeasured"]}
     assert account["recorded"] == account["stored"] + missing["count"] + missing["unmeasured"]
     # The nine calls and the value at the end, and one that came before.
     assert missing["unmeasured"] >= 11
-    assert rows("select * from span where status = 'running'") == []
+    assert anywhere.read("select * from span where status = 'running'") == []
     if end == "closed":
         told = [account["recorded"], account["stored"], missing["unmeasured"], missing["count"]]
         assert ended.stdout.split() == [str(number) for number in told]
-    assert [*map(str, rows("pragma integrity_check"))] == ["{'integrity_check': 'ok'}"]
+    if anywhere.is_file:
+        assert [*map(str, anywhere.read("pragma integrity_check"))] == ["{'integrity_check': 'ok'}"]
 
 
 def test_killed_as_well_the_run_is_lost_and_says_both(
-    run_script: RunScript, rows: Rows, database: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, anywhere: Anywhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARK", str(os.getpid()))
-    ended = run_script(SCRIPT, "killed", timeout=60)
+    ended = run_script(SCRIPT, "killed", anywhere.db_file, timeout=60)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert rows("select status from run") == [{"status": "running"}]
-    with reading(database) as session:
+    assert anywhere.read("select status from run") == [{"status": "running"}]
+    with reading(anywhere.db_file) as session:
         (run,) = queries.runs(session)
         kinds = [event.kind for event in queries.events(session, run.uuid)]
     assert run.status == "lost"

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from tests import support
-from umlaut_async import Benchmark
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
 from umlaut_async.cli import main
+from umlaut_async.collector.membership import find_process
 from umlaut_async.store import lost, queries, run_queries
+from umlaut_async.store.deaths import write_lost
+from umlaut_async.store.engine import open_store, transaction
+from umlaut_async.store.location import resolve
+from umlaut_async.store.models import Base, Process
 from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support import Rows
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from tests.support import Anywhere
 
 SECOND = 1_000_000_000
 
@@ -34,7 +42,7 @@ MEASURED = """
 import asyncio, sys, time
 from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, TimeMetric
 
-benchmark = Benchmark("runs.db", collector=sys.argv[1], flush_interval=float(sys.argv[2]))
+benchmark = Benchmark(sys.argv[1], collector=sys.argv[2], flush_interval=float(sys.argv[3]))
 
 @BenchmarkSupervisor([TimeMetric("time"), MemoryMetric("memory", interval=0.02)], benchmark)
 def inner(seconds):
@@ -73,30 +81,30 @@ def started(folder: Path, text: str, *arguments: object) -> Iterator[subprocess.
 
 
 @pytest.fixture
-def killed(tmp_path: Path, rows: Rows) -> Iterator[subprocess.Popen[str]]:
+def killed(tmp_path: Path, anywhere: Anywhere) -> Iterator[subprocess.Popen[str]]:
     """Yield a process that was killed while two calls of its run were open, in thread mode."""
-    with started(tmp_path, MEASURED, "thread", 0.1) as process:
-        support.until(lambda: len(rows("select * from span where status = 'running'")) == 2)
+    with started(tmp_path, MEASURED, anywhere.db_file, "thread", 0.1) as process:
+        support.until(lambda: len(anywhere.read("select * from span where status = 'running'")) == 2)
         process.kill()
         process.wait(10)
         yield process
 
 
-def shown(database: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    main(["show", str(database), *options], standalone_mode=False)
+def shown(db_file: str, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    main(["show", db_file, *options], standalone_mode=False)
     return capsys.readouterr().out
 
 
-def dump(database: Path) -> list[str]:
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        return [*connection.iterdump()]
+def dump(anywhere: Anywhere) -> dict[str, list[Any]]:
+    """Return all rows."""
+    return {name: anywhere.read(f"select * from {name} order by 1, 2, 3") for name in Base.metadata.tables}
 
 
 def test_readers_derive_that_a_run_is_lost_and_write_nothing(
-    killed: subprocess.Popen[str], database: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+    killed: subprocess.Popen[str], anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = dump(database)
-    with reading(database) as session:
+    before = dump(anywhere)
+    with reading(anywhere.db_file) as session:
         (run,) = queries.runs(session)
         (process,) = run_queries.processes(session, run.uuid)
         calls = run_queries.calls(session, run.uuid)
@@ -110,47 +118,52 @@ def test_readers_derive_that_a_run_is_lost_and_write_nothing(
     assert [call["name"] for call in event.data["open_calls"]] == ["outer", "inner"]
     assert event.data["memory"] > 5
     assert event.data["pid"] == killed.pid
-    said = shown(database, capsys)
+    said = shown(anywhere.db_file, capsys)
     (sentence,) = [line for line in said.splitlines() if line.startswith("Lost: ")]
     assert "2 calls were open: 'outer' for" in sentence
     assert "ended without closing, cause unknown" in sentence
     assert "MiB when it was last read" in sentence
     assert said.count("Lost: ") == 1
-    document = json.loads(shown(database, capsys, "--json"))
+    document = json.loads(shown(anywhere.db_file, capsys, "--json"))
     assert document["run"]["status"] == "lost"
-    main(["runs", str(database), "--status", "lost"], standalone_mode=False)
+    main(["runs", anywhere.db_file, "--status", "lost"], standalone_mode=False)
     assert run.uuid[:8] in capsys.readouterr().out
-    assert dump(database) == before
-    assert rows("select status from run") == [{"status": "running"}]
+    assert dump(anywhere) == before
+    assert anywhere.read("select status from run") == [{"status": "running"}]
 
 
 async def test_the_next_writer_stores_that_a_run_was_lost(
-    killed: subprocess.Popen[str], database: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+    killed: subprocess.Popen[str], anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (before,) = rows("select last_seen from process")
-    async with Benchmark(database, "next") as benchmark:
+    (before,) = anywhere.read("select last_seen from process")
+    async with Benchmark(anywhere.db_file, "next") as benchmark:
         benchmark.log("value", "mine", 1)
-    lost_run, next_run = rows("select status, ended from run order by started")
+    lost_run, next_run = anywhere.read("select status, ended from run order by started")
     assert (lost_run["status"], next_run["status"]) == ("lost", "ok")
     assert lost_run["ended"] == before["last_seen"]
-    process, _ = rows("select ended, ending from process order by id")
+    process, _ = anywhere.read("select ended, ending from process order by id")
     assert process == {"ended": before["last_seen"], "ending": "ended without closing, cause unknown"}
-    assert [row["status"] for row in rows("select status from span order by number")] == ["ok", "ok", "lost", "lost"]
-    assert rows("select id from span where duration is null") == []
-    (event,) = rows("select * from event where kind = 'lost'")
+    assert [row["status"] for row in anywhere.read("select status from span order by number")] == [
+        "ok",
+        "ok",
+        "lost",
+        "lost",
+    ]
+    assert anywhere.read("select id from span where duration is null") == []
+    (event,) = anywhere.read("select * from event where kind = 'lost'")
     assert event["data"]["pid"] == killed.pid
-    assert shown(database, capsys, "last~1").count("Lost: ") == 1
-    async with Benchmark(database, "one more"):
+    assert shown(anywhere.db_file, capsys, "last~1").count("Lost: ") == 1
+    async with Benchmark(anywhere.db_file, "one more"):
         pass
-    assert len(rows("select * from event where kind = 'lost'")) == 1
+    assert len(anywhere.read("select * from event where kind = 'lost'")) == 1
 
 
-async def test_a_run_that_goes_on_is_not_lost(benchmark: Benchmark, database: Path, rows: Rows) -> None:
-    async with benchmark, Benchmark(database, "beside"):
-        with reading(database) as session:
+async def test_a_run_that_goes_on_is_not_lost(anywhere: Anywhere) -> None:
+    async with Benchmark(anywhere.db_file), Benchmark(anywhere.db_file, "beside"):
+        with reading(anywhere.db_file) as session:
             assert [run.status for run in queries.runs(session)] == ["running", "running"]
             assert lost.find(session) == ({}, {})
-    assert rows("select * from event where kind = 'lost'") == []
+    assert anywhere.read("select * from event where kind = 'lost'") == []
 
 
 @pytest.mark.parametrize(
@@ -163,56 +176,116 @@ async def test_a_run_that_goes_on_is_not_lost(benchmark: Benchmark, database: Pa
     ],
     ids=["elsewhere, seen lately", "elsewhere, not seen", "here, alive", "here, another process with its pid"],
 )
-async def test_who_is_dead(
-    benchmark: Benchmark, database: Path, host: str | None, age: int, pid_started: int, status: str
-) -> None:
-    async with benchmark:
+async def test_who_is_dead(anywhere: Anywhere, host: str | None, age: int, pid_started: int, status: str) -> None:
+    async with Benchmark(anywhere.db_file) as benchmark:
         benchmark.log("value", "mine", 1)
     started = round(psutil.Process().create_time() * SECOND) - pid_started * SECOND
-    columns = (host or socket.gethostname(), os.getpid(), started, time.time_ns() - age * SECOND)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("update run set status = 'running', ended = null")
-        connection.execute(
-            "update process set ended = null, host = ?, pid = ?, pid_started = ?, last_seen = ?", columns
-        )
-        connection.commit()
-    with reading(database) as session:
+    anywhere.execute("update run set status = 'running', ended = null")
+    anywhere.execute(
+        f"update process set ended = null, host = '{host or socket.gethostname()}', pid = {os.getpid()},"
+        f" pid_started = {started}, last_seen = {time.time_ns() - age * SECOND}"
+    )
+    with reading(anywhere.db_file) as session:
         assert [run.status for run in queries.runs(session)] == [status]
 
 
-def test_a_killed_process_whose_collector_lives_is_stored_as_lost_at_once(
-    tmp_path: Path, database: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+async def test_two_writers_that_begin_at_once_store_it_once(anywhere: Anywhere) -> None:
+    async with Benchmark(anywhere.db_file, flush_interval=0.1) as benchmark:
+        benchmark.log("value", "mine", 1)
+    anywhere.execute("update run set status = 'running', ended = null")
+    anywhere.execute("update process set ended = null, host = 'another machine', last_seen = 1")
+    engines = [await open_store(resolve(anywhere.db_file)) for _ in range(2)]
+
+    async def bury(engine: AsyncEngine) -> int:
+        async with transaction(engine) as session:
+            found = await session.run_sync(write_lost)
+            await asyncio.sleep(0.5)  # Long enough for the other one to be in the middle of it.
+            return len(found)
+
+    assert sorted(await asyncio.gather(*map(bury, engines))) == [0, 1]
+    assert anywhere.read("select status from run") == [{"status": "lost"}]
+    assert len(anywhere.read("select * from event where kind = 'lost'")) == 1
+    for engine in engines:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("job", [None, "job 17"])
+async def test_a_run_that_was_wrongly_taken_for_lost_takes_that_back(
+    anywhere: Anywhere, job: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with started(tmp_path, MEASURED, "process", 0.1) as process:
-        support.until(lambda: len(rows("select * from span where status = 'running'")) == 2)
+    if job:
+        monkeypatch.setenv("UMLAUT_RUN", job)
+    async with Benchmark(anywhere.db_file, flush_interval=3600) as benchmark:
+        supervised = BenchmarkSupervisor([TimeMetric("time")], benchmark, "stage")
+        with supervised:
+            await benchmark.flush()
+            engine = await open_store(resolve(anywhere.db_file))
+            async with transaction(engine) as session:
+                # As one of another machine that was not heard of for long.
+                unheard = {"host": "another machine", "last_seen": time.time_ns() - 31 * SECOND}
+                await session.execute(update(Process).values(unheard))
+                found = await session.run_sync(write_lost)
+            await engine.dispose()
+            assert [call.name for death in found for call in death.open_calls] == ["stage"]
+            assert anywhere.read("select status from run") == [{"status": "lost"}]
+    assert anywhere.read("select status from run") == [{"status": "ok"}]
+    assert anywhere.read("select ending from process") == [{"ending": "closed"}]
+    assert anywhere.read("select status from span") == [{"status": "ok"}]
+    assert "Lost: " not in shown(anywhere.db_file, capsys)
+
+
+async def test_no_process_is_taken_for_that_of_another_machine_with_its_pid(anywhere: Anywhere) -> None:
+    """In containers the ranks of a job often have the same."""
+    async with Benchmark(anywhere.db_file, run_uuid="job"):
+        (own,) = anywhere.read("select id from process")
+        anywhere.execute(
+            "insert into process (run_uuid, host, pid, started, last_seen)"
+            f" values ('job', 'another machine', {os.getpid()}, 1, 1)"
+        )
+    engine = await open_store(resolve(anywhere.db_file))
+    async with transaction(engine) as session:
+        assert await find_process(session, "job", os.getpid()) == own["id"]
+        assert await find_process(session, "another job", os.getpid()) is None
+    await engine.dispose()
+
+
+def test_a_killed_process_whose_collector_lives_is_stored_as_lost_at_once(
+    tmp_path: Path, anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with started(tmp_path, MEASURED, anywhere.db_file, "process", 0.1) as process:
+        support.until(lambda: len(anywhere.read("select * from span where status = 'running'")) == 2)
         process.kill()
-        support.until(lambda: rows("select * from run where status = 'lost'"))
+        support.until(lambda: anywhere.read("select * from run where status = 'lost'"))
         process.wait(10)
-    (event,) = rows("select * from event where kind = 'lost'")
+    (event,) = anywhere.read("select * from event where kind = 'lost'")
     data: dict[str, Any] = event["data"]
     assert data["how"] == "killed by SIGKILL"
     assert [call["name"] for call in data["open_calls"]] == ["outer", "inner"]
     assert data["memory"] > 5
-    (line,) = [line for line in shown(database, capsys).splitlines() if line.startswith("Lost: ")]
+    (line,) = [line for line in shown(anywhere.db_file, capsys).splitlines() if line.startswith("Lost: ")]
     assert f"process {process.pid} on {socket.gethostname()} was killed by SIGKILL; it was last seen at " in line
 
 
-@pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("anywhere", "collector"),
+    [("sqlite", "thread"), ("sqlite", "process"), ("postgresql", "process")],
+    indirect=["anywhere"],
+)
 def test_there_is_a_heartbeat_each_second_whatever_the_flush_interval(
-    tmp_path: Path, rows: Rows, collector: str
+    tmp_path: Path, anywhere: Anywhere, collector: str
 ) -> None:
-    with started(tmp_path, MEASURED, collector, 3600) as process:
-        (first,) = rows("select last_seen from process")
+    with started(tmp_path, MEASURED, anywhere.db_file, collector, 3600) as process:
+        (first,) = anywhere.read("select last_seen from process")
         seen: set[int] = set()
 
         def three_more() -> bool:
-            (row,) = rows("select last_seen from process")
+            (row,) = anywhere.read("select last_seen from process")
             seen.add(row["last_seen"])
             return len(seen - {first["last_seen"]}) >= 3
 
         support.until(three_more, seconds=30)
-        assert rows("select * from span where status = 'running'") == []
+        assert anywhere.read("select * from span where status = 'running'") == []
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         if collector == "process":
-            support.until(lambda: rows("select * from run where status = 'lost'"))
+            support.until(lambda: anywhere.read("select * from run where status = 'lost'"))

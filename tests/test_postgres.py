@@ -24,10 +24,11 @@ from umlaut_async.collector.launchers import rank
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Probe
-from umlaut_async.store import failures, postgresql
+from umlaut_async.store import failures, postgresql, queries, run_queries
 from umlaut_async.store.chunks import BLOCK
 from umlaut_async.store.engine import open_store, transaction, was_committed
 from umlaut_async.store.location import resolve
+from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -277,6 +278,36 @@ def test_the_ranks_of_a_job_write_one_run(anywhere: Any, fails: bool) -> None:
     )
     assert counts == [{"rank": 0, "n": 100, "d": 100}, {"rank": 1, "n": 100, "d": 100}]
     assert anywhere.read("select count(*) as n from span") == [{"n": 200}]
+
+
+async def test_a_rank_that_is_killed_makes_the_run_lost_once_the_others_have_ended(anywhere: Any) -> None:
+    command = [sys.executable, "-c", RANK, anywhere.db_file, "ends", "a"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    variables = [environment() | {"UMLAUT_RUN": "job 19", "RANK": str(number)} for number in range(2)]
+    ranks = [subprocess.Popen(command, env=each, text=True, **pipes) for each in variables]
+    for each in ranks:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "flushed\n"
+    ranks[0].kill()
+    ranks[0].communicate(timeout=30)
+
+    def told() -> tuple[list[str], list[str | None], int]:
+        with reading(anywhere.db_file) as session:
+            members = sorted(run_queries.processes(session, "job 19"), key=lambda process: process.rank or 0)
+            events = [event for event in run_queries.events(session, "job 19") if event.kind == "lost"]
+            endings = [process.ending for process in members]
+            return [run.status for run in queries.runs(session, ["job 19"])], endings, len(events)
+
+    assert told() == (["running"], [None, None], 0)
+    assert ranks[1].communicate("\n", timeout=30)[1] == ""
+    assert ranks[1].returncode == 0
+    expected = ["lost"], ["ended without closing, cause unknown", "closed"], 1
+    assert told() == expected
+    assert anywhere.read("select status from run") == [{"status": "running"}]
+    await open_and_close(anywhere.db_file)
+    assert anywhere.read("select status from run where uuid = 'job 19'") == [{"status": "lost"}]
+    assert told() == expected
+    assert anywhere.read("select count(*) as n from result where type = 'loss'") == [{"n": 200}]
 
 
 @pytest.mark.parametrize("existing", [True, False])

@@ -7,9 +7,9 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from umlaut_async.collector.membership import add_process
+from umlaut_async.collector.membership import add_process, find_process
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
@@ -17,7 +17,7 @@ from umlaut_async.store.deaths import write_lost
 from umlaut_async.store.engine import journal_mode, open_store, run_transaction, transaction
 from umlaut_async.store.location import replace
 from umlaut_async.store.lockfile import LockFile
-from umlaut_async.store.models import Process, Run
+from umlaut_async.store.models import Run
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -61,11 +61,10 @@ async def open_writer(
 
     async def begin(session: AsyncSession) -> tuple[bool, int]:
         began = await _began(session, run)
-        if not began and resumes:
-            ours = select(Process.id).where(Process.run_uuid == run["uuid"], Process.pid == process["pid"])
-            if (process_id := await session.scalar(ours.order_by(Process.id.desc()).limit(1))) is not None:
-                await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(collector=run["collector"]))
-                return True, process_id
+        ours = await find_process(session, run["uuid"], process["pid"]) if resumes and not began else None
+        if ours is not None:
+            await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(collector=run["collector"]))
+            return True, ours
         if not began and not shared:
             raise StoreError(f"run {run['uuid']} is in {location.name} already; leave out run_uuid for a new one")
         if not began:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.aftermath import REASON
 from umlaut_async.collector.launchers import shared_run
-from umlaut_async.collector.membership import end_part, end_processes, end_run, heartbeat
+from umlaut_async.collector.membership import end_part, end_processes, end_run, find_process, heartbeat
 from umlaut_async.errors import StoreError
 from umlaut_async.records import LOST
 from umlaut_async.store.engine import open_store, run_transaction, transaction
@@ -38,8 +38,9 @@ async def open_closing(settings: RunSettings) -> Closing:
     engine = await open_store(settings.location)
     try:
         async with transaction(engine) as session:
-            ours = select(Process.id).where(Process.run_uuid == settings.uuid, Process.pid == settings.pid)
-            process_id = (await session.scalars(ours.order_by(Process.id.desc()).limit(1))).one()
+            process_id = await find_process(session, settings.uuid, settings.pid)
+        if process_id is None:
+            raise StoreError(f"run {settings.uuid} is not in {settings.location.name}")
     except BaseException:
         await engine.dispose()
         raise

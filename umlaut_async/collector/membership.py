@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
-from umlaut_async.store.deaths import write_event
+from umlaut_async.store.deaths import take_back, write_event
 from umlaut_async.store.models import Process, Run
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, A
     session.add(member)
     await session.flush()
     return member.id
+
+
+async def find_process(session: AsyncSession, run_uuid: str, pid: int) -> int | None:
+    """Return the key that a process of this machine has in a run; others of the run may have the same pid elsewhere."""
+    here = select(Process.id).where(Process.host == socket.gethostname(), Process.pid == pid)
+    return await session.scalar(here.where(Process.run_uuid == run_uuid).order_by(Process.id.desc()).limit(1))
 
 
 def heartbeat(processes: Collection[int], seen: int) -> str:
@@ -52,6 +59,7 @@ async def end_processes(
         how: What ended them.
         deaths: What is known of those that ended without a word.
     """
+    await session.run_sync(take_back, processes)
     for death in deaths:
         await session.run_sync(write_event, death)
     rows = update(Process).where(Process.id.in_(processes))

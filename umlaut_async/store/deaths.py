@@ -6,7 +6,7 @@ import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from umlaut_async.probes import cgroup
 from umlaut_async.records import LOST, UNKNOWN
@@ -15,13 +15,13 @@ from umlaut_async.store.models import Chunk, Event, Process, Run, Sample, Series
 from umlaut_async.store.values import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.orm import Session
 
     from umlaut_async.store.lost import Lost
 
-__all__ = ["Death", "OpenCall", "Witness", "as_event", "derived", "write_event", "write_lost"]
+__all__ = ["Death", "OpenCall", "Witness", "as_event", "derived", "take_back", "write_event", "write_lost"]
 
 _KIND = "lost"
 """The kind of the event that says how a run, or a process of it, was lost."""
@@ -147,10 +147,14 @@ def _oom_kills(session: Session, run_uuid: str, host: str) -> int | None:
 def write_lost(session: Session) -> list[Death]:
     """Write into a database what is lost in it, and return it.
 
-    Who is wrongly taken for dead, since its clock was set or its host is known by the name of this one, is not harmed:
-    the end that it writes itself counts.
+    Who is wrongly taken for dead, since it could not be heard, its clock was set or its host is known by the name of
+    this one, is not harmed: the end that it writes itself counts, and takes this back.
     """
-    lost = losses.find(session)
+    if not (seen := losses.find(session).processes):
+        return []
+    # Of two that do this at once, on a server, the second waits here, and then sees what the first has written.
+    runs = select(Run.uuid).where(Run.uuid.in_(select(Process.run_uuid).where(Process.id.in_(seen))))
+    lost = losses.find(session, session.scalars(runs.order_by(Run.uuid).with_for_update()).all())
     found = derived(session, lost)
     for death in found:
         _store(session, death, run_ended=death.run_uuid in lost.runs)
@@ -181,6 +185,11 @@ def write_event(session: Session, death: Death) -> None:
     """Write the event that says how processes ended, in place of an earlier one."""
     session.merge(as_event(death))
     session.flush()
+
+
+def take_back(session: Session, processes: Collection[int]) -> None:
+    """Delete what says that processes were lost, since they were not."""
+    session.execute(delete(Event).where(Event.id.in_([key(process_id, _NUMBER) for process_id in processes])))
 
 
 def as_event(death: Death) -> Event:
