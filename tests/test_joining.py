@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import threading
@@ -150,6 +151,71 @@ def test_benchmarks_and_metrics_may_be_arguments_of_spawned_functions(run_script
     assert run["description"] == "words"
     assert [row["name"] for row in rows("select name from span order by process_id")] == ["len", "inner"]
     assert [row["type"] for row in rows("select type from result where span is null")] == ["loss"]
+
+
+ENDED = """
+import asyncio, logging, os, sys
+from umlaut_async import Benchmark, BenchmarkSupervisor, StoreError, TimeMetric
+
+logging.basicConfig(format="%(message)s")
+when = sys.argv[2]
+benchmark = Benchmark("runs.db", collector=sys.argv[1])
+
+@BenchmarkSupervisor([TimeMetric("time")], benchmark)
+def stage():
+    pass
+
+asyncio.run(benchmark.open())
+begun, to_begin = os.pipe()
+ended, to_end = os.pipe()
+child = os.fork()
+if child == 0:
+    if when != "late":
+        stage()
+        asyncio.run(benchmark.flush())
+    os.write(to_begin, b".")
+    os.read(ended, 1)
+    if when != "before":
+        stage()
+    try:
+        asyncio.run(benchmark.flush())
+    except StoreError as error:
+        print("flush:", error)
+    asyncio.run(benchmark.close())
+    print(*benchmark.accounting)
+    sys.stdout.flush()
+    os._exit(0)
+os.read(begun, 1)
+asyncio.run(benchmark.close())
+os.write(to_end, b".")
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("when", "told", "logged"),
+    [
+        ("before", ["1 1 {} 0"], []),
+        ("late", ["flush: the collector of run .* cannot be reached", "1 0 {'not stored': 1} 0"], ["not measured"]),
+        ("before and after", ["2 1 {'not measured': 1} 0"], ["not measured"]),
+    ],
+)
+def test_closing_what_the_parent_has_ended_is_no_error(
+    run_script: RunScript, rows: Rows, collector: str, when: str, told: list[str], logged: list[str]
+) -> None:
+    ended = run_script(ENDED, collector, when, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert len(lines) == len(told), lines
+    assert all(re.fullmatch(pattern.replace("{", "[{]"), line) for pattern, line in zip(told, lines, strict=True)), (
+        lines
+    )
+    said = [line for line in ended.stderr.splitlines() if line]
+    assert len(said) == len(logged), said
+    assert all(words in line for words, line in zip(logged, said, strict=True)), said
+    assert rows("select count(*) as n from span") == [{"n": int(when != "late")}]
+    assert rows("select status from run") == [{"status": "ok"}]
 
 
 def test_the_address_is_private_and_goes_with_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tests.collector.test_writing import PROCESS, RUN, stored, unit
 from tests.support import environment, read
 from umlaut_async import ArgumentError, Benchmark, BenchmarkSupervisor, MemoryMetric, StoreConnectionError, StoreError
 from umlaut_async.cli import main
+from umlaut_async.collector import statements
+from umlaut_async.collector import writer as writer_module
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.launchers import rank
@@ -146,11 +148,10 @@ async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     )
     series = Series(Link(), 1, "kind", "unit", "words", Probe("key", float, "test"), 1_000_000)
     writer.add_series(process_id, series)
-    commit = type(writer)._write_samples
 
-    async def commit_and_lose(self: Any, session: Any, connection: Any, rest: Any) -> None:
-        await commit(self, session, connection, rest)
-        raw: Any = (await connection.get_raw_connection()).driver_connection
+    async def commit_and_lose(session: Any, run_uuid: str, units: Any, rest: Any) -> None:
+        await statements.store(session, run_uuid, units, rest)
+        raw: Any = (await (await session.connection()).get_raw_connection()).driver_connection
         if reply:
             await raw.execute("commit")
         proxy.refuse(True)
@@ -160,7 +161,7 @@ async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     writer.add(unit(0))
     ledger.take(1)
     with monkeypatch.context() as patch:
-        patch.setattr(type(writer), "_write_samples", commit_and_lose)
+        patch.setattr(writer_module, "store", commit_and_lose)
         with pytest.raises(StoreConnectionError):
             await writer.write(1, [], True)
     with pytest.raises(StoreConnectionError):

@@ -301,3 +301,57 @@ def test_a_tally_is_exact() -> None:
     done.set()
     taker.join()
     assert sum(taken) + tally.waiting == 160_000
+
+
+@pytest.mark.parametrize(
+    ("collector", "stall"), [("thread", "database"), ("thread", "loop"), ("process", "collector"), ("process", "loop")]
+)
+def test_a_dropped_call_that_was_seen_running_does_not_run_for_ever(
+    database: Path, rows: Rows, collector: str, stall: str
+) -> None:
+    bm = limited(database, Limits(records=2000), collector)
+    outer = BenchmarkSupervisor([TimeMetric("time"), MemoryMetric("memory")], bm, "outer")
+    asyncio.run(bm.open())
+    with contextlib.ExitStack() as stack:
+        calls = contextlib.ExitStack()
+        for _ in range(3):
+            calls.enter_context(outer)
+        support.until(lambda: rows("select id from span where status = 'running'")[2:])
+        stack.enter_context(
+            {"collector": stopped_collector, "database": stalled}[stall](database)
+            if stall != "loop"
+            else blocked_loop(bm)
+        )
+        recorded = produce(bm, 2, 4000, 0)
+        if stall != "loop":
+            time.sleep(0.3)
+            recorded += produce(bm, 2, 4000, 0)
+        calls.close()
+        recorded += 3
+    with pytest.raises(StoreError, match=f"{FULL}: "):
+        asyncio.run(bm.flush())
+    check_stored(bm, rows, recorded)
+    asyncio.run(bm.flush())
+    assert rows("select id, name from span where status = 'running'") == []
+    asyncio.run(bm.close())
+    dropped = check_stored(bm, rows, recorded)
+    assert rows("select distinct status from span") == [{"status": "ok"}]
+    (run,) = rows("select status, collector as data from run")
+    assert (run["status"], run["data"]["recorded"], run["data"]["dropped"]) == ("ok", recorded, {FULL: dropped})
+
+
+def test_a_refused_call_that_was_seen_running_does_not_run_for_ever(database: Path, rows: Rows) -> None:
+    bm = Benchmark(database, flush_interval=0.05)
+    outer = BenchmarkSupervisor([TimeMetric("time")], bm, "outer")
+    asyncio.run(bm.open())
+    with outer:
+        support.until(lambda: rows("select id from span where status = 'running'"))
+        support.execute(
+            database,
+            "create trigger no before insert on span when new.status = 'ok' begin select raise(abort, 'no'); end",
+        )
+    with pytest.raises(StoreError):
+        asyncio.run(bm.flush())
+    asyncio.run(bm.close())
+    assert rows("select status from span") == []
+    assert bm.accounting.dropped == {"refused": 1}

@@ -70,6 +70,7 @@ def forward(
         if not runner.run(forwarder.run()):
             return False
         reason = StoreError("the run has ended")
+        link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
         if forwarder.left_alone:
             reason = StoreError("the collector of the run has ended before it")
             link.recording, link.explained = False, True

@@ -16,6 +16,8 @@ class Rest(NamedTuple):
 
     events: list[Row]
     series: list[Row]
+    unrecorded: list[int]
+    """The keys of calls that were stored as running, and of whose end nothing will be stored."""
     tails: list[TailWrite]
     running: Sequence[Row]
     environment: dict[str, Any] | None

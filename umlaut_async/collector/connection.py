@@ -107,6 +107,8 @@ class Connection:
             self._add_samples(samples)
         for call in batch.calls:
             self._end(call)
+        for number in batch.unrecorded:
+            self.link.leave_out(number)
         self.link.look()
         for value in batch.values:
             self.link.append_value(value)

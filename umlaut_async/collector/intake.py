@@ -15,6 +15,7 @@ from umlaut_async.collector.limits import FULL
 from umlaut_async.probes import FIRST_DEADLINE
 from umlaut_async.records import LOST, CallRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 from umlaut_async.store.deaths import Death, OpenCall, Witness
+from umlaut_async.store.models import key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -185,9 +186,7 @@ class Intake:
     def _refuse(self, record: Record) -> None:
         self._drop(FULL, 1)
         if type(record) is tuple:
-            number = CallRecord(*record).number
-            self._ended.add(number)
-            self.link.forget_call(number)
+            self.link.leave_out(CallRecord(*record).number)
 
     def _drop(self, reason: str, count: int) -> None:
         self._ledger.drop(reason, count)
@@ -245,13 +244,19 @@ class Intake:
                 self._events.append(dropped_samples(series))
         self.add_events()
         self._rows.forget_threads()
+        while self.link.unrecorded:
+            number = self.link.unrecorded.popleft()
+            self._ended.add(number)
+            self._rows.leave_out(number)
+            self._writer.add_unrecorded(key(self.process_id, number))
+        self.link.shown -= self._ended
         self._shown -= self._ended
+        self._ended.clear()
         self._running = {
             number: self._rows.running(call)
             for number, call in self._open_calls.items()
-            if number not in self._shown and number not in self._ended
+            if number not in self._shown and self.link.show(number)
         }
-        self._ended.clear()
         return list(self._running.values())
 
     def stored(self) -> None:

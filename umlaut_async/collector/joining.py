@@ -70,9 +70,8 @@ def start(
             _logger.warning("what runs in this process is not measured: %s", reason)
             channel.close()
             link.explained = True
+            link.ended_elsewhere = not address.is_in_use
             link.close(reason)
-            ledger.take(lost := link.in_flight())
-            ledger.drop("no collector", lost)
         finally:
             opened.set()
             settled.set()

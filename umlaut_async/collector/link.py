@@ -43,6 +43,8 @@ class Link:
         numbers: The numbers of calls.
         stages: The numbers of stages.
         open_calls: The calls that have not ended, by number.
+        shown: The open calls that the collector has told of.
+        unrecorded: Those of them that have ended and of which nothing is recorded.
         records: What the collector has not taken yet, oldest first.
         append: Adds a record.
         refused: How many records of calls and values were dropped, since too many waited.
@@ -53,6 +55,7 @@ class Link:
         idle: Series that a call entered while no task sampled them.
         waiting: Series of which a call wants a reading at its edge.
         requested: Whether a request has come that the collector has not looked at.
+        ended_elsewhere: Whether another process, that of the run, has ended it.
         explained: Whether the log says why nothing is recorded any more.
         stores: Whether the database of the run could be opened.
         unsent: Signals that the connection to a collector in another process did not take at once.
@@ -67,6 +70,8 @@ class Link:
         self.numbers = itertools.count(1)
         self.stages = itertools.count(1)
         self.open_calls: dict[int, Call] = {}
+        self.shown: set[int] = set()
+        self.unrecorded: deque[int] = deque()
         self.records: deque[Record] = deque()
         self.append: Callable[[Record], None] = self.records.append
         self.refused = Tally()
@@ -78,7 +83,7 @@ class Link:
         self.waiting: deque[Series] = deque()
         self.requested = False
         self.stores = False
-        self.explained = False
+        self.ended_elsewhere = self.explained = False
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
         self.announce: Callable[[Series], None] | None = None
@@ -142,7 +147,23 @@ class Link:
         if isinstance(record, ValueRecord):
             self._data_taken += len(record.data or "")
         else:
-            self.forget_call(CallRecord(*record).number)
+            self.leave_out(CallRecord(*record).number)
+
+    def show(self, number: int) -> bool:
+        """Take note that the collector tells of an open call; return whether it still is one."""
+        # In this order: if it ends meanwhile, either it is seen here or `leave_out` sees what was noted.
+        self.shown.add(number)
+        if number in self.open_calls:
+            return True
+        self.shown.discard(number)
+        return False
+
+    def leave_out(self, number: int) -> None:
+        """Let go of a call that has ended, and of which nothing is recorded."""
+        self.open_calls.pop(number, None)
+        if number in self.shown:
+            self.unrecorded.append(number)
+        self.forget_call(number)
 
     def forget_call(self, number: int) -> None:
         """Let go of what the series know of an ended call, of which nothing is recorded."""

@@ -108,6 +108,7 @@ class Outgoing:
                 left = (*left[:edge], settled, *left[edge + 1 :])
         # A thread that was seen running may have ended as well by now.
         task = self._shown.pop(call.number, None) or self._task(call.task)
+        self._link.shown.discard(call.number)
         error = None if call.error is None else storable(call.error)
         return (
             call.stage, call.number, call.parent, task, call.started, call.duration, call.status, error,
@@ -124,9 +125,14 @@ class Outgoing:
 
     def show(self, open_calls: dict[int, Call], batch: wire.Batch) -> None:
         """Tell of the calls that have not ended."""
+        while self._link.unrecorded:
+            number = self._link.unrecorded.popleft()
+            self._link.shown.discard(number)
+            if self._shown.pop(number, None) is not None:
+                batch.unrecorded.append(number)
         for number, call in open_calls.items():
             # Its record may have gone meanwhile, and would not come again.
-            if number in self._shown or number not in self._link.open_calls:
+            if number in self._shown or not self._link.show(number):
                 continue
             task = self._shown[number] = self._task(call.task)
             batch.opened.append(wire.OpenCall(number, call.plan.stage, call.parent_number(), task, call.started))

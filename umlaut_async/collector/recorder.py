@@ -37,6 +37,7 @@ _FORK_DEADLINE = 1.0
 _LAST = -100
 """The priority of what is to come after everything that users have finalized."""
 
+_MISSED = "not measured"
 _LEFT = "not stored"
 """The reason of what waits for a collector that is no more."""
 
@@ -173,7 +174,7 @@ class Recorder:
         if self._ended.began:
             self._ended.wait(answer)
         else:
-            self.link.request(FlushRequest(answer))
+            self.link.request(FlushRequest(lambda error: answer(self._unless_kept(error))))
 
     def end(self, answer: Answer, ending: Ending) -> None:
         """End the run, and have the answer called when everything before this is on disk, or cannot be.
@@ -205,7 +206,15 @@ class Recorder:
         try:
             self._withdraw()
         finally:
-            self._ended.answer(error)
+            # What was lost by it is counted, and the log says so.
+            self._ended.answer(None if self.link.ended_elsewhere else error)
+
+    def _unless_kept(self, error: StoreError | None) -> StoreError | None:
+        """Return an error, unless it is only that the run was ended elsewhere, when all records were stored."""
+        if error is None or not self.link.ended_elsewhere:
+            return error
+        account = self.accounting()
+        return None if account.recorded == account.stored + account.dropped.get(_MISSED, 0) else error
 
     def _withdraw(self) -> None:
         if self.address is not None and self._settings.joins is None:
@@ -222,7 +231,7 @@ class Recorder:
         waiting, closed, missed = self.link.in_flight(), self.link.was_closed, self.unmeasured.value()
         recorded, stored, dropped, in_flight = self._ledger.account(waiting)
         if missed:
-            recorded, dropped = recorded + missed, {**dropped, "not measured": missed}
+            recorded, dropped = recorded + missed, {**dropped, _MISSED: missed}
         if closed and waiting:
             # What nobody will take any more is on its way no longer.
             in_flight, dropped = in_flight - waiting, {**dropped, _LEFT: dropped.get(_LEFT, 0) + waiting}

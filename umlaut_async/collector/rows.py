@@ -157,6 +157,10 @@ class Rows:
             task = self._shown[call.number] = self._threads[task]
         return *self._span(call.plan.stage, call.number, parent, task, call.started), None, None, "running", None
 
+    def leave_out(self, number: int) -> None:
+        """Let go of what is known of a running call."""
+        self._shown.pop(number, None)
+
     def lost(self, call: Call, status: str = LOST) -> Row:
         """Return the span of a call whose process has ended without a word, or does not answer at the end."""
         *span, _, producing, _, error = self.running(call)

@@ -113,6 +113,8 @@ class Batch(msgspec.Struct, array_like=True, omit_defaults=True):
     calls: list[EndedCall] = []
     values: list[ValueRecord] = []
     events: list[Event] = []
+    unrecorded: list[int] = []
+    """Open calls that were told of, have ended, and of which nothing is recorded."""
     dropped: dict[str, int] = {}
     """Records that never came this far, by the reason."""
     requests: list[tuple[int, Ending | None]] = []

@@ -7,23 +7,21 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, update
-
 from umlaut_async.collector.batches import Doubt, Rest
 from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run, heartbeat
+from umlaut_async.collector.statements import store
 from umlaut_async.collector.tails import Tail
 from umlaut_async.collector.units import Units, process_of_unit
 from umlaut_async.errors import StoreConnectionError, StoreError
 from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed, writer_seconds
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.files import identity, require_same
-from umlaut_async.store.inserts import insert_for
-from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span, key, process_of
+from umlaut_async.store.models import key, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.rows import Row, Unit
@@ -33,13 +31,6 @@ if TYPE_CHECKING:
 
 _BATCH = 8192
 """How many records one transaction stores at the most."""
-
-_SPANS = insert_for(Span, upsert=True)
-_RESULTS = insert_for(Result)
-_EVENTS = insert_for(Event)
-_SERIES = insert_for(Series, upsert=True)
-_CHUNKS = insert_for(Chunk, without_id=True)
-_SAMPLES = insert_for(Sample, without_id=True)
 
 
 class Writer:
@@ -81,6 +72,7 @@ class Writer:
         self.add = self.units.add
         self._tails: dict[int, Tail] = {}
         self._events: list[Row] = []
+        self._unrecorded: list[int] = []
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
@@ -138,6 +130,10 @@ class Writer:
         """Take the row of an event."""
         self._events.append(event)
 
+    def add_unrecorded(self, span_id: int) -> None:
+        """Take the key of a call that was stored as running, and of whose end nothing will be stored."""
+        self._unrecorded.append(span_id)
+
     def add_series(self, process_id: int, series: SampledSeries) -> None:
         """Take a series whose samples are to be stored, as soon as it is known how its numbers come about."""
         series_id = key(process_id, series.number)
@@ -190,6 +186,8 @@ class Writer:
                     size = max(1, len(units) // 2)
                     continue
                 self._ledgers[process_of_unit(units[0])].drop("refused", 1)
+                if (span := units[0][0]) is not None:
+                    self.add_unrecorded(span[0])
                 self._refused(1, error)
             else:
                 self._count(units)
@@ -244,25 +242,14 @@ class Writer:
 
     def _rest(self, running: Sequence[Row]) -> Rest:
         tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
-        return Rest(self._events.copy(), self._new_series.copy(), tails, running, self._environment)
+        added = self._events.copy(), self._new_series.copy(), self._unrecorded.copy()
+        return Rest(*added, tails, running, self._environment)
 
     async def _transact(self, units: Sequence[Unit], rest: Rest | None, seen: int, durable: bool) -> None:
-        spans = [unit[0] for unit in units if unit[0] is not None]
-        results = [row for _, *rows in units for row in rows]
         # Every transaction that must be on disk has to write something, and the heartbeat always does.
         try:
             async with transaction(self._engine, durable=durable, first=heartbeat(self._living, seen)) as session:
-                connection = await session.connection()
-                if rest is not None:
-                    # Before the records: a call of these that has ended meanwhile is among them.
-                    await _SPANS.run(connection, rest.running)
-                await _SPANS.run(connection, spans)
-                await _RESULTS.run(connection, results)
-                if rest is not None:
-                    await self._write_samples(session, connection, rest)
-                    if rest.environment is not None:
-                        run = update(Run).where(Run.uuid == self.run_uuid)
-                        await session.execute(run.values(environment=rest.environment))
+                await store(session, self.run_uuid, units, rest)
         except CommitUnknownError as error:
             self._doubt = Doubt(error.transaction, len(units), rest)
             raise
@@ -277,6 +264,7 @@ class Writer:
     def _written(self, rest: Rest) -> None:
         del self._new_series[: len(rest.series)]
         del self._events[: len(rest.events)]
+        del self._unrecorded[: len(rest.unrecorded)]
         if self._environment is rest.environment:
             self._environment = None
         for write in rest.tails:
@@ -297,18 +285,6 @@ class Writer:
         elif rest is not None:
             for write in rest.tails:
                 write.tail.failed()
-
-    async def _write_samples(self, session: AsyncSession, connection: AsyncConnection, rest: Rest) -> None:
-        await _EVENTS.run(connection, rest.events)
-        await _SERIES.run(connection, rest.series)
-        rows: list[Row] = []
-        for write in rest.tails:
-            series_id = write.tail.series_id
-            if write.clear:
-                await session.execute(delete(Sample).where(Sample.series_id == series_id))
-            await _CHUNKS.run(connection, [(series_id, *block) for block in write.blocks])
-            rows += [(series_id, t, value) for t, value in write.rows]
-        await _SAMPLES.run(connection, rows)
 
     def _give_up_samples(self, error: Exception) -> None:
         lost = sum(tail.give_up() for tail in self._tails.values())
