@@ -184,6 +184,9 @@ def _nothing_is_left() -> Iterator[None]:
         # A run that has ended withdraws where its collector was reached.
         assert address.VARIABLE not in os.environ
     finally:
+        # What one test has left is not the fault of the next.
+        address._own.clear()
+        os.environ.pop(address.VARIABLE, None)
         logging.getLogger("asyncio").removeHandler(handler)
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests import support
@@ -90,16 +91,21 @@ def blocked_loop(bm: Benchmark) -> Iterator[None]:
 @contextlib.contextmanager
 def stopped_collector(database: Path) -> Iterator[None]:
     """Stop the process of the collector."""
-    (pid,) = {
-        int(folder.name)
-        for folder in Path("/proc").glob("[0-9]*")
-        if int(folder.name) != os.getpid() and has_open(folder, database)
-    }
+    found = {int(folder.name) for folder in Path("/proc").glob("[0-9]*") if has_open(folder, database)} - {os.getpid()}
+    # It may have just forked a program, which has its files until it begins.
+    (pid,) = {pid for pid in found if parent_of(pid) not in found}
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None where it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).ppid()
+    return None
 
 
 def has_open(process: Path, file: Path) -> bool:

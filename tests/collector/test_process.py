@@ -58,15 +58,14 @@ def outside(database: Path) -> Iterator[Benchmark]:
     support.run_elsewhere(opened_when_used.close)
 
 
-def collectors() -> list[psutil.Process]:
-    """Return the collectors of this process."""
+def collectors_in(folder: Path) -> list[psutil.Process]:
+    """Return the collectors of programs that were started in a folder."""
     return [
-        process for process in psutil.process_iter(["cmdline"]) if "umlaut_async.collector.host" in _command(process)
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if process.info["cwd"] == str(folder)
+        and "umlaut_async.collector.host" in " ".join(process.info["cmdline"] or [])
     ]
-
-
-def _command(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or [])
 
 
 async def test_every_kind_of_metric_is_recorded(outside: Benchmark, ended_calls: EndedCalls, rows: Rows) -> None:
@@ -156,6 +155,7 @@ def test_a_killed_process_is_lost_with_its_signal_and_all_its_samples(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        assert collectors_in(tmp_path)
         time.sleep(0.5)
         killed_at = time.time_ns()
         process.send_signal(number)
@@ -168,7 +168,7 @@ def test_a_killed_process_is_lost_with_its_signal_and_all_its_samples(
     assert [row["status"] for row in rows("select status from span order by number")] == ["ok", "lost"]
     samples = rows("select max(t) as latest from (select t from sample union all select t1 from chunk)")
     assert killed_at - samples[0]["latest"] < 100_000_000
-    support.until(lambda: not collectors())
+    support.until(lambda: not collectors_in(tmp_path))
 
 
 @pytest.mark.parametrize("executable", ["", "/bin/false", "/nowhere/python", "killed"])
