@@ -252,6 +252,13 @@ def test_the_model_of_the_cpu_and_the_limits_come_from_their_files(tmp_path: Pat
     assert found["limits"]["memory_bytes"] == found["limits"]["usable_memory_bytes"] == 2048
 
 
+def test_a_cpu_without_a_name_is_asked_for_by_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of ARM are; `platform.processor` would run `uname`, a child that the measured program sees."""
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert gather(proc=str(tmp_path), without=["git"])["cpu"]["model"] == platform.machine()
+
+
 def ends(pid: int) -> bool:
     """Return whether a process ends within a few seconds."""
     deadline = time.monotonic() + 5

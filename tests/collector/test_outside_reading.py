@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import read
 from umlaut_async.probes import ProcessGoneError, cpu_time, io_counters, resident_memory
 from umlaut_async.probes.outside import from_outside
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support import Rows, RunScript
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
@@ -47,6 +50,63 @@ def test_a_process_that_adopts_the_collector_is_measured_without_it(run_script: 
     assert found["tree"] == pytest.approx(found["alone"], rel=0.1)
 
 
+ADOPTING_SEVERAL = """
+import asyncio, ctypes, os, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, MemoryMetric
+from umlaut_async.probes import helpers
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+outer, inner = (Benchmark(f"{name}.db", collector=sys.argv[number]) for number, name in ((1, "outer"), (2, "inner")))
+adopted = []
+
+def metrics():
+    return [
+        MemoryMetric("tree memory", 0.02, children=True), MemoryMetric("memory", 0.02),
+        CPUMetric("tree cpu", 0.02, children=True), CPUMetric("cpu", 0.02),
+    ]
+
+@BenchmarkSupervisor(metrics(), outer)
+def whole():
+    asyncio.run(inner.open())
+    part()
+    asyncio.run(inner.close())
+    time.sleep(0.5)
+
+@BenchmarkSupervisor(metrics(), inner)
+def part():
+    time.sleep(0.5)
+    adopted.extend(helpers.adopted())
+
+asyncio.run(outer.open())
+whole()
+asyncio.run(outer.close())
+deadline = time.monotonic() + 10
+while helpers.adopted() and time.monotonic() < deadline:
+    time.sleep(0.01)
+try:
+    print(len(adopted), os.wait())
+except ChildProcessError:
+    print(len(adopted), "none is left")
+"""
+
+
+@pytest.mark.parametrize("collectors", ["process process", "process thread", "thread process"])
+def test_of_several_runs_none_counts_the_collector_of_another(
+    run_script: RunScript, tmp_path: Path, collectors: str
+) -> None:
+    """Such a collector takes half a second of CPU time and 80 MiB; what both trees hold is the process alone."""
+    ended = run_script(ADOPTING_SEVERAL, *collectors.split())
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == f"{collectors.count('process')} none is left\n"
+    for name in ("outer", "inner"):
+        found = {row["description"]: row for row in read(tmp_path / f"{name}.db", "select * from result")}
+        assert found["tree memory"]["value"] == pytest.approx(found["memory"]["value"], rel=0.1)
+        [[lasted]] = (row.values() for row in read(tmp_path / f"{name}.db", "select duration / 1e9 from span"))
+        extra = (found["tree cpu"]["value"] - found["cpu"]["value"]) / 100 * lasted
+        assert extra < 0.1
+
+
 FORKING = """
 import asyncio, os, re
 from umlaut_async import Benchmark, BenchmarkSupervisor, IOMetric, MemoryMetric
@@ -64,7 +124,7 @@ for _ in range(5):
         work()
         asyncio.run(benchmark.close())
         os._exit(0)
-    os.waitpid(child, 0)  # Not os.wait(), which may tell of the git that is asked for the state of the source.
+    os.wait()
 asyncio.run(benchmark.flush())
 opened = []
 for number in os.listdir("/proc/self/fd"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -69,13 +70,14 @@ def members(family: Family) -> list[int]:
 def test_a_helper_and_its_children_are_in_no_tree_and_what_they_used_is_not_counted() -> None:
     family, cpu, memory, io = Family(os.getpid(), source_for("/proc")), tree_cpu(), tree_memory(), tree_io()
     before, own = (cpu.read(), memory.read(), io.read()), time.process_time_ns()
-    with helpers.starting():
+    pid = ctypes.c_int(0)
+    with helpers.beginning(pid):
         helper = busy("parent")
-        helpers.exclude(helper.pid)
-    hear(helper)
-    assert members(family) == [os.getpid()]
-    living = cpu.read(), memory.read(), io.read()
-    end(helper, helpers.reap)
+        pid.value = helper.pid
+        hear(helper)
+        assert members(family) == [os.getpid()]
+        living = cpu.read(), memory.read(), io.read()
+        end(helper, helpers.reap)
     assert not helpers.is_excluded(helper.pid)
     after, own = (cpu.read(), memory.read(), io.read()), time.process_time_ns() - own
     for reading in (living, after):
@@ -93,7 +95,7 @@ def test_a_helper_and_its_children_are_in_no_tree_and_what_they_used_is_not_coun
 
 def test_a_helper_that_is_being_started_is_not_counted_before_its_pid_is_known() -> None:
     family = Family(os.getpid(), source_for("/proc"))
-    with helpers.starting():
+    with helpers.beginning(ctypes.c_int(0)):
         child = busy()
         assert members(family) == [os.getpid()]
     assert members(family) == [os.getpid(), child.pid]
@@ -101,24 +103,33 @@ def test_a_helper_that_is_being_started_is_not_counted_before_its_pid_is_known()
     end(child, lambda pid: os.waitpid(pid, 0)[1])
 
 
-def test_a_helper_that_somebody_else_waited_for_is_forgotten() -> None:
-    with helpers.starting():
-        helper = busy()
-        helpers.exclude(helper.pid)
+def test_a_helper_that_somebody_else_waited_for_is_not_waited_for() -> None:
+    helper = busy()
     hear(helper)
     end(helper, lambda pid: os.waitpid(pid, 0)[1])
     with pytest.raises(ChildProcessError):
         helpers.reap(helper.pid)
-    assert not helpers.is_excluded(helper.pid)
 
 
 def test_a_forked_child_knows_nothing_of_the_helpers_of_its_parent() -> None:
-    with helpers.starting():
-        helper = busy()
-        helpers.exclude(helper.pid)
+    with helpers.beginning(ctypes.c_int(7)), helpers.beginning(ctypes.c_int(0)):
+        assert helpers.is_excluded(7)
+        assert helpers.is_starting()
         child = os.fork()
         if not child:
-            os._exit(helpers.is_excluded(helper.pid) or helpers.is_starting())
+            os._exit(helpers.is_excluded(7) or helpers.is_starting())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("how", ["in its command line", "in its name"])
+def test_a_helper_of_another_process_is_known_by_its_name(how: str) -> None:
+    """The first process of a container is given the orphans of all others."""
+    naming = f"open('/proc/self/comm', 'w').write('{helpers.NAME}')" if how == "in its name" else helpers.NAME
+    text = f"import sys\nif sys.argv[1] != '{helpers.NAME}': exec(sys.argv[1])\n{BUSY}"
+    family = Family(os.getpid(), source_for("/proc"))
+    helper = subprocess.Popen(
+        [sys.executable, "-SE", "-c", text, naming], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
     hear(helper)
-    end(helper, helpers.reap)
+    assert members(family) == [os.getpid()]
+    end(helper, lambda pid: os.waitpid(pid, 0)[1])

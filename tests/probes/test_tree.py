@@ -490,7 +490,7 @@ def test_a_program_may_be_named_like_a_status(tmp_path: Path) -> None:
     fields = "S 3 7 7 0 -1 0 0 0 0 0 5 6 7 8 20 0 4 0 99 0 0"
     (tmp_path / "7" / "stat").write_text(f"7 (a) Z 1 (b) {fields}\n")
     tick = 10**9 // os.sysconf("SC_CLK_TCK")
-    assert ProcSource(str(tmp_path)).status(7) == Status(99, 3, 4, 11 * tick, 15 * tick)
+    assert ProcSource(str(tmp_path)).status(7) == Status(99, 3, 4, 11 * tick, 15 * tick, name=b"a) Z 1 (b")
 
 
 def children_stat(pid: int) -> bytes:

@@ -135,7 +135,7 @@ def _cpu_model(proc: str) -> str | None:
     except OSError:
         text = ""
     found = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or None
+    return found[1].strip() if found else platform.machine() or None
 
 
 def _memory(proc: str) -> JSON:

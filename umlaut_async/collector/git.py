@@ -1,40 +1,20 @@
-"""The state of the source as git tells it, by a child process that is not counted as one of the user's."""
+"""The state of the source as git tells it, by a process that the measured program does not see."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import signal
-import subprocess
-import time
-from typing import TYPE_CHECKING
+from typing import Any
 
+from umlaut_async.collector import git_question, unseen
 from umlaut_async.collector.absent import AbsentError
 from umlaut_async.probes import helpers
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_PAUSE = 0.002
-
-
-class _Helper(subprocess.Popen[bytes]):
-    """A child process that is waited for so that what it used is known."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
-            try:
-                status = helpers.reap(self.pid)
-            except ChildProcessError:
-                return super().wait()
-            if status is not None:
-                self.returncode = os.waitstatus_to_exitcode(status)
-            elif timeout is not None and deadline is not None and time.monotonic() >= deadline:
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            else:
-                time.sleep(_PAUSE)
-        return self.returncode
+_ASK = """
+sys.path.append(sys.argv[2])
+from git_question import main
+main(descriptor, *sys.argv[3:])
+"""
 
 
 def git_state(directory: str | None, timeout: float) -> dict[str, str | bool]:
@@ -47,52 +27,28 @@ def git_state(directory: str | None, timeout: float) -> dict[str, str | bool]:
     Raises:
         AbsentError: There is no git, no commit, or no answer in time.
     """
-    deadline = time.monotonic() + timeout
-
-    def ask(*arguments: str) -> str:
-        return _run_git(arguments, directory, deadline - time.monotonic())
-
-    commit = ask("rev-parse", "HEAD").strip()
-    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
-        raise AbsentError("git names no commit here")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no").strip())}
-
-
-def _run_git(arguments: Sequence[str], directory: str | None, timeout: float) -> str:
-    # It may not wait for a user, take a lock that the user's own git wants, or start a program of the repository.
-    settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
     try:
-        with helpers.starting():
-            process = _Helper(
-                ["git", "-c", "core.fsmonitor=false", *arguments],
-                cwd=directory,
-                env=os.environ | settings,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            helpers.exclude(process.pid)
-    except FileNotFoundError:
-        raise AbsentError("git is not installed, or the working directory is gone") from None
-    try:
-        output, errors = process.communicate(timeout=max(0.0, timeout))
-    except subprocess.TimeoutExpired:
-        _end_group(process)
-        raise AbsentError("git gave no answer in time") from None
-    # Where SIGCHLD is ignored there is no exit status: then what git printed must do.
-    if process.returncode or (errors and not output):
-        raise AbsentError((errors.decode(errors="replace").strip() or "git failed").splitlines()[0])
-    return output.decode(errors="replace")
+        # A collector in a process of its own has no children but those that it knows of.
+        found = None if helpers.is_excluded(os.getpid()) else _asked_unseen(directory, timeout)
+    except OSError:
+        found = None
+    if found is None:
+        found = git_question.answer(directory, timeout)
+    if reason := found.get("absent"):
+        raise AbsentError(str(reason))
+    return found
 
 
-def _end_group(process: _Helper) -> None:
-    """End a process with all that it started, which would keep its pipes open."""
+def _asked_unseen(directory: str | None, timeout: float) -> dict[str, Any]:
+    if not hasattr(os, "memfd_create"):
+        raise OSError("this system has no files in memory")
+    with open(os.memfd_create("umlaut_async"), "r+b") as file:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        unseen.run_python(_ASK, file.fileno(), folder, directory or "", str(timeout), options="-IS")
+        file.seek(0)
+        answer = file.read()
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+        found: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        raise AbsentError("git could not be asked") from None
+    return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from umlaut_async.collector import thread
 from umlaut_async.collector.attachment import attach, forward
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.threads import start_daemon
+from umlaut_async.collector.unseen import run_python
+from umlaut_async.probes import helpers
 
 if TYPE_CHECKING:
     import threading
@@ -27,17 +28,16 @@ _IN_A_THREAD = "the collector could not be started as a process of its own (%s);
 
 _logger = logging.getLogger("umlaut_async")
 
-# Forked once more at once, so that it is no child of the measured process, whose `wait` it would confuse.
 _START = """
-import os, sys
-if os.fork():
-    os._exit(0)
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[2])
 import umlaut_async
 del sys.path[0]
 from umlaut_async.collector.host import main
-main(int(sys.argv[2]))
+main(descriptor)
 """
+_collected: set[Channel] = set()
+"""The connections of the runs that are under way."""
+_REAPING = 5.0
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -73,11 +73,15 @@ def start(
     attach(channel, link)
 
     def work() -> None:
-        # The call that comes first is under way: starting a process holds the interpreter for a millisecond or two.
+        # The call that comes first is under way, and importing and starting a process take a few milliseconds.
         time.sleep(_GRACE)
         why = _launch(theirs)
         if why is None:
-            if forward(settings, None, channel, link, ledger, opened, settled, unmeasured):
+            _collected.add(channel)
+            begun = forward(settings, None, channel, link, ledger, opened, settled, unmeasured)
+            _collected.discard(channel)
+            if begun:
+                _reap_adopted()
                 return
             why = "it ended before it had begun"
         _logger.warning(_IN_A_THREAD, why)
@@ -99,14 +103,22 @@ def start(
 def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
     with theirs:
-        if not sys.executable:
-            return "this Python is part of another program"
-        command = [sys.executable, "-P", "-c", _START, _ROOT, str(theirs.fileno())]
         try:
-            status = subprocess.run(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True, check=False,
-            ).returncode  # fmt: skip
+            run_python(_START, theirs.fileno(), _ROOT, options="-P", background=True)
         except OSError as error:
             return str(error)
-    return None if status == 0 else f"it ended with status {status}"
+    return None
+
+
+def _reap_adopted() -> None:
+    """Wait for the collectors that the kernel has made children of this process.
+
+    Not while another run is under way, whose collector would take what they have used for that of the user's children.
+    """
+    deadline = time.monotonic() + _REAPING
+    with contextlib.suppress(OSError):
+        while not _collected and (left := helpers.adopted()) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ChildProcessError):
+                    helpers.reap(pid)
+            time.sleep(_GRACE)

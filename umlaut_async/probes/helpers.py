@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from umlaut_async.probes.probe import UnavailableError
 from umlaut_async.probes.process import IOCounters
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NAME = "umlaut-helper"
+"""The name of every process of this package's own, which stands in its command line too."""
+
 NO_IO = IOCounters(0, 0, 0, 0)
+_ALL_KINDS = 0x40000000 if sys.platform == "linux" else 0
+"""Children without a signal for their end too (`__WALL`)."""
 
 
 class Spent(NamedTuple):
@@ -28,6 +34,12 @@ class Spent(NamedTuple):
     io: IOCounters = NO_IO
 
 
+class Pid(Protocol):
+    """Where the system writes the pid of a new process."""
+
+    value: int
+
+
 class _State:
     """What a forked child begins with anew: the helpers of its parent are not its own."""
 
@@ -35,7 +47,7 @@ class _State:
         self.changing = threading.Lock()
         """Who only reads does without."""
         self.excluded: set[int] = set()
-        self.starting = 0
+        self.begun: tuple[Pid, ...] = ()
         self.spent: Spent | None = Spent()
         """None while a helper is being waited for."""
 
@@ -55,66 +67,71 @@ if hasattr(os, "register_at_fork"):
 def exclude(pid: int) -> None:
     """Leave a process and its descendants out of all process trees that this process reads.
 
-    Call it before a tree is read with the process in it: in the process itself, or in its parent within `starting`.
-
     Args:
-        pid: The process; if it is a child of this one, it must be waited for by `reap`.
+        pid: The process. Call it before a tree is read with the process in it.
     """
     _state.excluded.add(pid)
 
 
 def is_excluded(pid: int) -> bool:
     """Return whether a process is left out of process trees."""
-    return pid in _state.excluded
+    return pid in _state.excluded or any(pid == begun.value for begun in _state.begun)
 
 
 def is_starting() -> bool:
     """Return whether a new child of this process may be a helper whose pid is not known yet."""
-    return _state.starting > 0
+    return any(begun.value == 0 for begun in _state.begun)
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Start a helper inside this block and `exclude` it; new children of this process are not counted until its end."""
+def beginning(pid: Pid) -> Iterator[None]:
+    """Start a helper inside this block and `reap` it: it and its descendants are in no tree until the block's end.
+
+    Args:
+        pid: Where its pid is written as soon as it is there; 0 until then. New children of this process are not counted
+            while it is.
+    """
     state = _state
     with state.changing:
-        state.starting += 1
+        state.begun = (*state.begun, pid)
     try:
         yield
     finally:
         with state.changing:
-            state.starting -= 1
+            state.begun = tuple(begun for begun in state.begun if begun is not pid)
 
 
 def reap(pid: int) -> int | None:
     """Wait for a helper if it has ended, and note what it used; return its status as `os.waitpid` does, else None.
 
     Args:
-        pid: A child of this process that is excluded.
+        pid: A child of this process, of which ever kind.
 
     Raises:
         ChildProcessError: It was waited for already, or needs no waiting for since SIGCHLD is ignored.
     """
     state = _state
-    try:
-        if hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-            return None
-        io = _io_of(pid)  # Of a zombie these are the last numbers, which this process is not credited with yet.
-        with state.changing:
-            spent, state.spent = state.spent or Spent(), None
-            try:
-                waited, status, usage = os.wait4(pid, os.WNOHANG)
-                if not waited:
-                    return None
-                cpu = round((usage.ru_utime + usage.ru_stime) * 1e9)
-                spent = Spent(spent.cpu + cpu, IOCounters(*map(sum, zip(spent.io, io, strict=True))))
-            finally:
-                state.spent = spent
-    except ChildProcessError:
-        state.excluded.discard(pid)
-        raise
-    state.excluded.discard(pid)
+    if hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | _ALL_KINDS) is None:
+        return None
+    io = _io_of(pid)  # Of a zombie these are the last numbers, which this process is not credited with yet.
+    with state.changing:
+        spent, state.spent = state.spent or Spent(), None
+        try:
+            waited, status, usage = os.wait4(pid, os.WNOHANG | _ALL_KINDS)
+            if not waited:
+                return None
+            cpu = round((usage.ru_utime + usage.ru_stime) * 1e9)
+            spent = Spent(spent.cpu + cpu, IOCounters(*map(sum, zip(spent.io, io, strict=True))))
+        finally:
+            state.spent = spent
     return status
+
+
+def adopted() -> list[int]:
+    """Return the helpers that are children of this process: the first one of a container is given all orphans."""
+    source, own = source_for("/proc"), os.getpid()
+    statuses = ((pid, source.status(pid)) for pid in source.children(own, len(os.listdir("/proc/self/task"))))
+    return [pid for pid, status in statuses if status is not None and status.name == NAME.encode()]
 
 
 def beside(read: Callable[[], T]) -> tuple[T, Spent]:

@@ -29,6 +29,9 @@ class Status(NamedTuple):
     """The CPU time in nanoseconds of the children that it waited for."""
     forked: bool = False
     """Whether it has not executed a program since it was forked."""
+    ended: bool = False
+    """Whether it has ended and waits to be waited for."""
+    name: bytes = b""
 
 
 class Share(NamedTuple):
@@ -48,6 +51,10 @@ class Source(Protocol):
 
     def status(self, pid: int) -> Status | None:
         """Return the status; None if there is no such process (any more)."""
+        ...
+
+    def command(self, pid: int) -> bytes | None:
+        """Return the command line; it is empty of a process that ends, or begins another program, just now."""
         ...
 
     def begin_listing(self, root: int) -> None:
@@ -111,7 +118,8 @@ class ProcSource:
         except (FileNotFoundError, ProcessLookupError):
             return None
         # The name of the program stands in brackets and may contain anything, brackets too.
-        fields = text[text.rfind(b")") + 2 :].split(None, 20)
+        end_of_name = text.rfind(b")")
+        fields = text[end_of_name + 2 :].split(None, 20)
         if len(fields) < 21 or fields[0] in b"Xx":
             return None  # Dead: its parent has been credited already.
         tick = self._tick
@@ -122,7 +130,12 @@ class ProcSource:
             own=(int(fields[11]) + int(fields[12])) * tick,
             reaped=(int(fields[13]) + int(fields[14])) * tick,
             forked=bool(int(fields[6]) & _FORKED_AND_NOT_EXECUTED),
+            ended=fields[0] == b"Z",
+            name=text[text.find(b"(") + 1 : end_of_name],
         )
+
+    def command(self, pid: int) -> bytes | None:
+        return _contents(f"{self._proc}/{pid}/cmdline")
 
     def begin_listing(self, root: int) -> None:
         pass
@@ -194,6 +207,9 @@ class PsutilSource:
             return None
         except psutil.Error as error:
             raise PermissionError(str(error)) from error
+
+    def command(self, pid: int) -> bytes | None:
+        return None  # The helpers of other systems are known by their pids.
 
     def begin_listing(self, root: int) -> None:
         self._children = _children_by_parent(root)

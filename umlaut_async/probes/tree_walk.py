@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_HELPER = helpers.NAME.encode()
+_BEGINNING = (0, 0.0002, 0.0005)
+"""Seconds to wait for a process that has no command line yet."""
+
 _LISTING_PAUSE = 50
 """Children are listed again only after this many times the CPU time that the last listing took: at most 2 % of a core
 goes into it, however large the tree."""
@@ -137,15 +141,32 @@ class Family:
             value = _measured(measure, child)
             try:
                 status = self._source.status(child)
+                if status is None or self._may_be_helper(child, status):
+                    continue
             except OSError:
                 continue
-            if status is not None and status.parent == pid:
+            if status.parent == pid:
                 found.append(Member((child, status.start), parent.key, value, status))
         # Looked at after the children: were the parent's pid used again meanwhile, they would be somebody else's.
         if not found or not self.is_same(parent.key):
             return ()
         self._known.update((member.key[0], member.key) for member in found)
         return found
+
+    def _may_be_helper(self, pid: int, status: Status) -> bool:
+        """Return whether a process is of this package's own, or begins a program just now, so that the next look tells.
+
+        The first process of a container is given collectors whose parents have ended, also those of its children.
+        """
+        if status.name == _HELPER:
+            return True
+        for pause in _BEGINNING:
+            command = _measured(self._source.command, pid)
+            if command != b"" or status.ended:
+                return command is not None and _HELPER in command
+            time.sleep(pause)
+        later = self._source.status(pid)
+        return later is not None and not later.ended
 
 
 def _measured(measure: Callable[[int], T | None], pid: int) -> T | None:
