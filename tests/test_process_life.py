@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import re
 import sqlite3
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -247,3 +250,70 @@ async def test_a_run_does_not_begin_after_what_began_it(database: Path, rows: Ro
     assert run["joined"] == run["started"]
     moments = rows("select started as moment from span union all select recorded from result")
     assert run["started"] <= min(row["moment"] for row in moments)
+
+
+def ours() -> Counter[str]:
+    """Return how many objects of this package there are, by class, but for those of the models that SQLAlchemy caches."""
+    gc.collect()
+    classes = Counter(type(thing) for thing in gc.get_objects())
+    known = re.compile(r"umlaut_async\.(?!store\.models)")
+    return Counter({each.__qualname__: n for each, n in classes.items() if known.match(str(each.__module__))})
+
+
+def test_a_benchmark_that_is_opened_and_closed_often_does_not_grow(
+    database: Path, tmp_path: Path, rows: Rows, soak: bool
+) -> None:
+    turns = 10_000 if soak else 20
+
+    async def work() -> None:
+        benchmark = Benchmark(database, mode="w")
+        stage = BenchmarkSupervisor([TimeMetric("time")], benchmark, "stage")(abs)
+
+        async def turn() -> None:
+            async with benchmark:
+                assert stage(-1) == 1
+
+        for _ in range(3):
+            await turn()
+        before = ours()
+        for _ in range(turns):
+            await turn()
+        # Of the last collector something may still be on its way out.
+        for _ in range(100):
+            if not (more := ours() - before):
+                break
+            await asyncio.sleep(0.02)
+        assert not more
+
+    asyncio.run(work())
+    # Only the first of them has replaced the file.
+    assert rows("select count(*) as n from run where status = 'ok'") == [{"n": turns + 3}]
+
+
+OFTEN = """
+import asyncio, multiprocessing.util
+from umlaut_async import Benchmark
+
+def often(benchmark):
+    for _ in range(5):
+        benchmark.log("value", "mine", 1)
+        asyncio.run(benchmark.close())
+        asyncio.run(benchmark.open())
+    asyncio.run(benchmark.close())
+    finalizers = multiprocessing.util._finalizer_registry.values()
+    print(sum(each._callback.__name__ == "_end_all" for each in finalizers), flush=True)
+
+if __name__ == "__main__":
+    benchmark = Benchmark("runs.db")
+    asyncio.run(benchmark.open())
+    child = multiprocessing.get_context("fork").Process(target=often, args=(benchmark,))
+    child.start()
+    child.join()
+    asyncio.run(benchmark.close())
+"""
+
+
+def test_a_child_that_opens_often_is_ended_once(run_script: RunScript, rows: Rows) -> None:
+    ended = run_script(OFTEN)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1\n", "")
+    assert rows("select count(*) as n from result") == [{"n": 5}]

@@ -257,8 +257,7 @@ class Benchmark:
         return not self._closed and (recorder is None or recorder.link.recording)
 
     def _begin(self, *, implied: bool) -> Recorder:
-        replacing = all(recorder.failed for recorder in self._recorders.values())
-        settings = self._settings.begun(self.uuid, self._joins, implied=implied, replacing=replacing)
+        settings = self._settings.begun(self.uuid, self._joins, implied=implied)
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
             self.uuid, Recorder(settings, self.before_end, self._inherited)
         )
@@ -273,11 +272,12 @@ class Benchmark:
         """Let what is recorded next be a new run, or another part in the run of another process."""
         import uuid
 
+        if (recorder := self._recorders.pop(self.uuid, None)) is not None and not recorder.failed:
+            self._settings = self._settings._replace(replacing=False)
         if self._joins is not None and not self._joins.is_in_use:
             self._joins = self._inherited = None
         if self._joins is None:
             self.uuid = str(uuid.uuid4())
-        self._recorders.pop(self.uuid, None)
         self._closed = self._warned = False
 
     def _after_fork(self) -> None:

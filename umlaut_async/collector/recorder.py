@@ -269,10 +269,15 @@ def _forget_in_child() -> None:
     _live.clear()
 
 
+_ended_with: list[int] = []
+"""The process in which that is so, and those from which it was forked."""
+
+
 def _end_with_multiprocessing() -> None:
     """Have the runs ended at the end of a child of multiprocessing, which calls no other exit functions."""
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:
+    if util is not None and os.getpid() not in _ended_with:
+        _ended_with.append(os.getpid())
         util.Finalize(None, _end_all, exitpriority=_LAST)
 
 

@@ -49,18 +49,16 @@ class RunSettings(NamedTuple):
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
 
-    def begun(self, uuid: str, joins: Address | None, *, implied: bool, replacing: bool) -> RunSettings:
+    def begun(self, uuid: str, joins: Address | None, *, implied: bool) -> RunSettings:
         """Return the settings of a run that this process begins now.
 
         Args:
             uuid: The key of the run.
             joins: The collector of the run, where another process has begun it.
             implied: Whether a call begins it.
-            replacing: Whether a file that is there may still be replaced.
         """
         pid = os.getpid()
         return self._replace(
-            replacing=self.replacing and replacing,
             uuid=uuid,
             implied=implied,
             beside=tuple(address for address in inherited() if address.pid != pid),
