@@ -253,7 +253,7 @@ async def test_a_run_does_not_begin_after_what_began_it(database: Path, rows: Ro
 
 
 def ours() -> Counter[str]:
-    """Return how many objects of this package there are, by class, but for those of the models that SQLAlchemy caches."""
+    """Return how many objects of this package there are, by class; those of the models SQLAlchemy caches."""
     gc.collect()
     classes = Counter(type(thing) for thing in gc.get_objects())
     known = re.compile(r"umlaut_async\.(?!store\.models)")

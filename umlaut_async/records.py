@@ -104,6 +104,8 @@ class EventRecord(NamedTuple):
     data: dict[str, Any] | None
 
 
+COMMAND = "command"
+"""The kind of the call that a command is which is measured from outside."""
 LOST = "lost"
 """The status of what was running when its process ended without a word."""
 UNKNOWN = "ended without closing, cause unknown"

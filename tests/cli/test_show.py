@@ -113,7 +113,8 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
     shown = umlaut("show", "--json", database)
     assert (shown.exit_code, shown.stderr) == (0, "")
     document = json.loads(shown.stdout)
-    assert list(document) == ["schema", "run", "verdicts", "budget", "stages", "slowest", "trackers", "events"]
+    parts = ["schema", "run", "verdicts", "budget", "stages", "slowest", "trackers", "commands", "events"]
+    assert list(document) == parts
     assert document["schema"] == 1
     assert document["run"] == {
         "uuid": "aaaaaaaa-1111",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -245,3 +246,16 @@ def test_disabled(run: Runner, database: Path) -> None:
     done = run("sh", "-c", "echo out; exit 3", env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "")
     assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("exit 3", "exited with code 3."), ("kill -TERM $$", "was killed by SIGTERM."), ("true", "exited with code 0.")],
+)
+def test_show_says_how_the_command_ended(run: Runner, umlaut: Runner, database: Path, script: str, words: str) -> None:
+    run("sh", "-c", script)
+    lines = [" ".join(line.split()) for line in umlaut("show", database).stdout.splitlines()]
+    command = shlex.join(["sh", "-c", script])
+    assert f"{command} {words}" in lines[:3]
+    told = json.loads(umlaut("show", "--json", database).stdout)["commands"]
+    assert told == [{"command": command, "ending": words.removeprefix("was ").removesuffix(".")}]

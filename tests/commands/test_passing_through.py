@@ -223,3 +223,42 @@ def blocks_signals(pid: int) -> bool:
     with open(f"/proc/{pid}/status") as file:
         (blocked,) = [int(line.split()[1], 16) for line in file if line.startswith("SigBlk")]
     return bool(blocked >> (signal.SIGTERM - 1) & 1)
+
+
+GOES_ON = """
+import os, sys, time
+os.chdir(sys.argv[1])
+print("ready", flush=True)
+for number in range(300):
+    with open("mark", "w") as file:
+        file.write(str(number))
+    time.sleep(0.1)
+    if number > 20:
+        break
+open("over", "w").close()
+"""
+
+
+def test_killed_it_leaves_the_command_going_on_and_the_run_lost(
+    database: Path, tmp_path: Path, rows: Rows, umlaut: Runner
+) -> None:
+    with start(database, sys.executable, "-c", GOES_ON, str(tmp_path)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        support.until(lambda: rows("select id from span where status = 'running'"))
+        process.kill()
+        assert process.wait(TIMEOUT) == -signal.SIGKILL
+        assert not (tmp_path / "over").exists()
+        support.until(lambda: (tmp_path / "over").exists())
+        # What it writes is read to its end: the witness of `umlaut run` does not keep the pipe open.
+        assert process.stdout.read() == ""
+    assert rows("pragma integrity_check") == [{"integrity_check": "ok"}]
+    shown = umlaut("show", database)
+    assert shown.returncode == 0
+    assert "lost" in shown.stdout.splitlines()[0]
+    assert "Lost: process" in shown.stdout
+    assert "1 call was open" in " ".join(shown.stdout.split())
+    # The next run stores it.
+    assert umlaut("run", "--db", database, "--", "true").returncode == 0
+    statuses = [row["status"] for row in rows("select status from run order by started")]
+    assert statuses == ["lost", "ok"]

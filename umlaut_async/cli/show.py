@@ -72,6 +72,7 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
     from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import origins, queries
+    from umlaut_async.store.endings import command_ends
 
     run = select_one(session, selector or "last")
     return {
@@ -80,6 +81,7 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
             bottleneck(session, run), origins.Sources(session, run.uuid), origins.memory_shares(session, run.uuid)
         ),
         "trackers": [dataclasses.asdict(tracked) | _OF_THE_USER for tracked in queries.trackers(session, run.uuid)],
+        "commands": [end._asdict() for end in command_ends(session, run.uuid)],
         "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],
     }
 
@@ -88,9 +90,12 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
     from umlaut_async.analysis.bottleneck import bottleneck
     from umlaut_async.analysis.selectors import select_one
     from umlaut_async.store import origins, queries
+    from umlaut_async.store.endings import command_ends
 
     run = select_one(session, selector or "last")
     yield from _heading(run)
+    for end in command_ends(session, run.uuid):
+        yield safe(end.sentence(), longest=1000)
     events = queries.events(session, run.uuid)
     for event in events:
         if event.kind == _LOST:

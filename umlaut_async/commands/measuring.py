@@ -18,7 +18,7 @@ from umlaut_async.commands.finding import NoCommandError, check
 from umlaut_async.commands.held import HeldCommand, environment, execute, let_go_of_streams
 from umlaut_async.errors import StoreTimeoutError
 from umlaut_async.probes.command import WatchedCommand
-from umlaut_async.records import Ending
+from umlaut_async.records import COMMAND, Ending
 from umlaut_async.stage import Stage
 from umlaut_async.switch import disabled
 from umlaut_async.text import LONGEST
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from umlaut_async.errors import StoreError
     from umlaut_async.records import Answer
-
-KIND = "command"
-"""The kind of the call that a command is."""
 
 _STDERR = 2
 _GRACE = 1.0
@@ -84,7 +81,7 @@ def measure(command: Sequence[str], run: Run) -> Measured:
         let_go_of_streams(_STDERR)
         _log_errors_alone()
         watched = WatchedCommand(held.pid)
-        stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, KIND, shlex.join(command)[:LONGEST])
+        stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, COMMAND, shlex.join(command)[:LONGEST])
         _open(benchmark, attendant)
     except BaseException:
         held.release()
