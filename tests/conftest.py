@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import threading
 import time
 from pathlib import Path
@@ -35,6 +36,14 @@ DATABASE_FILE = re.compile(r"\.db(-wal|-shm)?( \(deleted\))?$")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--soak`: heavy tests run their full counts."""
     parser.addoption("--soak", action="store_true", help="run heavy tests with their full counts")
+
+
+def pytest_configure() -> None:
+    """Let the programs of the tests heed Ctrl-C and hang-ups, also where the tests run in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # A program that is started inherits what is ignored, but no handler.
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_finish() -> None:

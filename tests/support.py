@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+    from sqlalchemy.orm import Session
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES = 3
@@ -86,6 +88,27 @@ def execute(database: Path, sql: str) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(sql)
         connection.commit()
+
+
+@contextmanager
+def filling(database: Path) -> Iterator[Session]:
+    """Yield a session in a database of ours, which is made if it is not there; in the end all is committed."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.orm import Session
+
+    from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION
+    from umlaut_async.store.models import Base
+
+    engine = create_engine(f"sqlite:///{database}")
+    try:
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            session.execute(text(f"pragma application_id = {APPLICATION_ID}"))
+            session.execute(text(f"pragma user_version = {SCHEMA_VERSION}"))
+            yield session
+            session.commit()
+    finally:
+        engine.dispose()
 
 
 def decoded(row: Row) -> Row:

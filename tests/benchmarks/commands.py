@@ -9,13 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, insert, text
-from sqlalchemy.orm import Session
+from sqlalchemy import insert
 
 from tests import support
 from tests.benchmarks.harness import ROUNDS, Figures, Row, timed
-from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION
-from umlaut_async.store.models import Base, Process, Result, Run, Span, key
+from umlaut_async.store.models import Process, Result, Run, Span, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,23 +29,15 @@ ENVIRONMENT = {"packages": {f"package-{number}": "1.0.0" for number in range(100
 
 def fill(path: Path, runs: int, calls: int) -> None:
     """Write a database of so many runs, the last of which has so many calls, each with two results."""
-    engine = create_engine(f"sqlite:///{path}")
-    try:
-        Base.metadata.create_all(engine)
-        with Session(engine) as session:
-            session.execute(text(f"pragma application_id = {APPLICATION_ID}"))
-            session.execute(text(f"pragma user_version = {SCHEMA_VERSION}"))
-            session.execute(insert(Run), [run(number) for number in range(runs)])
-            session.execute(
-                insert(Process),
-                [{"id": 1, "run_uuid": run(runs - 1)["uuid"], "host": "", "pid": 1, "started": 0, "last_seen": 0}],
-            )
-            if calls:
-                session.execute(insert(Span), [call(number, calls) for number in range(calls)])
-                session.execute(insert(Result), [value for number in range(calls) for value in values(number)])
-            session.commit()
-    finally:
-        engine.dispose()
+    with support.filling(path) as session:
+        session.execute(insert(Run), [run(number) for number in range(runs)])
+        session.execute(
+            insert(Process),
+            [{"id": 1, "run_uuid": run(runs - 1)["uuid"], "host": "", "pid": 1, "started": 0, "last_seen": 0}],
+        )
+        if calls:
+            session.execute(insert(Span), [call(number, calls) for number in range(calls)])
+            session.execute(insert(Result), [value for number in range(calls) for value in values(number)])
 
 
 def run(number: int) -> dict[str, Any]:

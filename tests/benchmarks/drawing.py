@@ -10,16 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.orm import Session
-
 from tests.benchmarks.harness import Figures, Row, timed
+from tests.support import filling
 from umlaut_async.analysis.figures.figure import build
 from umlaut_async.analysis.figures.report import figure_page
 from umlaut_async.analysis.selectors import select_one
 from umlaut_async.store.chunks import BLOCK, pack
-from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION
-from umlaut_async.store.models import Base, Process, Run, Series, key
+from umlaut_async.store.models import Process, Run, Series, key
 from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
@@ -36,32 +33,22 @@ def fill(path: Path) -> None:
     """Write a run with ten million samples, one of them higher than all others."""
     began = time.time_ns()
     length = SAMPLES // SERIES
-    engine = create_engine(f"sqlite:///{path}")
-    try:
-        Base.metadata.create_all(engine)
-        with Session(engine) as session:
-            session.execute(text(f"pragma application_id = {APPLICATION_ID}"))
-            session.execute(text(f"pragma user_version = {SCHEMA_VERSION}"))
-            ended = began + length * INTERVAL
+    with filling(path) as session:
+        ended = began + length * INTERVAL
+        session.add(
+            Run(
+                uuid="ten-million", description="", name="long", tags=[], started=began, ended=ended, status="ok",
+                environment={}, collector={},
+            )
+        )  # fmt: skip
+        session.add(Process(id=1, run_uuid="ten-million", host="", pid=1, started=began, last_seen=ended, ended=ended))
+        for number in range(SERIES):
             session.add(
-                Run(
-                    uuid="ten-million", description="", name="long", tags=[], started=began, ended=ended, status="ok",
-                    environment={}, collector={},
+                Series(
+                    id=key(1, number), process_id=1, type=f"type {number}", unit="MiB", source="",
+                    provenance="measured", interval=INTERVAL,
                 )
             )  # fmt: skip
-            session.add(
-                Process(id=1, run_uuid="ten-million", host="", pid=1, started=began, last_seen=ended, ended=ended)
-            )
-            for number in range(SERIES):
-                session.add(
-                    Series(
-                        id=key(1, number), process_id=1, type=f"type {number}", unit="MiB", source="",
-                        provenance="measured", interval=INTERVAL,
-                    )
-                )  # fmt: skip
-            session.commit()
-    finally:
-        engine.dispose()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(f"insert into chunk values ({', '.join('?' * 12)})", blocks(began, length))
 

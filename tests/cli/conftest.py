@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import create_engine, text
-from sqlalchemy.orm import Session
 
 from tests import support
 from umlaut_async.cli import main
-from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION
-from umlaut_async.store.models import Base
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from umlaut_async.store.models import Base
 
 
 class Umlaut(Protocol):
@@ -49,16 +47,8 @@ def store(database: Path) -> Store:
     """Return a function that adds rows to the database, which it makes at first."""
 
     def add(*rows: Base) -> None:
-        engine = create_engine(f"sqlite:///{database}")
-        try:
-            Base.metadata.create_all(engine)
-            with Session(engine) as session:
-                session.execute(text(f"pragma application_id = {APPLICATION_ID}"))
-                session.execute(text(f"pragma user_version = {SCHEMA_VERSION}"))
-                session.add_all(rows)
-                session.commit()
-        finally:
-            engine.dispose()
+        with support.filling(database) as session:
+            session.add_all(rows)
 
     return add
 

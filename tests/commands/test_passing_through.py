@@ -73,7 +73,7 @@ def test_environment_and_state(plain: Runner, run: Runner) -> None:
     environment = support.environment() | {"LC_ALL": "", "LANG": "", "SPACED": "a b\nc", "UMLAUT_COLLECTOR": ""}
     environment.pop("LC_CTYPE", None)
     # The mask, what is ignored, the limits and the open files, as the command finds them.
-    look = "env | sort; grep -E '^Sig|^Umask' /proc/self/status; ulimit -a; ls /proc/self/fd; pwd"
+    look = "env | sort; grep -E '^Sig(Pnd|Blk|Ign|Cgt)|^Umask' /proc/self/status; ulimit -a; ls /proc/self/fd; pwd"
     without, under = (runner("sh", "-c", look, env=environment).stdout.splitlines() for runner in (plain, run))
     different = {line.partition("=")[0] for line in set(without) ^ set(under)}
     assert different == {"UMLAUT_COLLECTOR"}
