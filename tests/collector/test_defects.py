@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import wait_until_empty
-from umlaut_async import BenchmarkSupervisor, CPUMetric, Metric, StoreError, ThroughputMetric, TimeMetric
+from tests.support import until
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, Metric, StoreError, ThroughputMetric, TimeMetric
 from umlaut_async.calls import Call
+from umlaut_async.collector.forwarder import Forwarder
 from umlaut_async.collector.intake import Intake
+from umlaut_async.collector.outgoing import Outgoing
 from umlaut_async.collector.rows import Rows
 from umlaut_async.collector.sampler import Sampler
 
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.support import EndedCalls
     from tests.support import Rows as StoredRows
-    from umlaut_async import Benchmark
     from umlaut_async.collector.rows import Row, Unit
     from umlaut_async.records import CallRecord, EventRecord
 
@@ -193,3 +196,31 @@ async def test_a_sampling_task_that_fails_costs_only_its_series(
     await benchmark.flush()
     assert benchmark.accounting.stored == 1
     assert "a defect of umlaut_async" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+@pytest.mark.parametrize(
+    ("where", "broken"), [(Forwarder, "run"), (Forwarder, "_round"), (Outgoing, "add_stage"), (Forwarder, "_send")]
+)
+async def test_a_link_that_fails_answers_whoever_waits(
+    database: Path,
+    rows: StoredRows,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: type,
+    broken: str,
+) -> None:
+    benchmark = Benchmark(database, collector="process")
+    supervised = BenchmarkSupervisor([TimeMetric("time")], benchmark)(len)
+    if broken != "run":
+        await benchmark.open()
+    monkeypatch.setattr(where, broken, fail)
+    assert supervised("abc") == 3
+    async with asyncio.timeout(20):
+        for request in (benchmark.flush, benchmark.flush, benchmark.close):
+            with pytest.raises(StoreError, match="failed"):
+                await request()
+        assert supervised("abc") == 3
+    assert caplog.text.count("the link to the collector failed, which is a defect of umlaut_async") == 1
+    if broken != "run":
+        until(lambda: rows("select 1 from run where status != 'running'"))

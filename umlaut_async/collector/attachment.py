@@ -57,31 +57,46 @@ def forward(
     Returns:
         Whether there ever was a collector.
     """
-    # Here, so that the first call does not wait for the import of msgspec.
-    from umlaut_async.collector import aftermath
-    from umlaut_async.collector.forwarder import Forwarder
-    from umlaut_async.collector.wire import Hello
+    try:
+        # Here, so that the first call does not wait for the import of msgspec.
+        from umlaut_async.collector import aftermath
+        from umlaut_async.collector.forwarder import Forwarder
+        from umlaut_async.collector.wire import Hello
 
-    settled.set()
-    begun = settings if settings.joins is None else None
-    hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
-    forwarder = Forwarder(hello, channel, link, ledger, opened)
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        if not runner.run(forwarder.run()):
-            return False
-        reason = StoreError("the run has ended")
-        link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
-        if forwarder.left_alone:
-            reason = StoreError("the collector of the run has ended before it")
-            link.recording, link.explained = False, True
-            lost = ledger.account(link.in_flight()).in_flight
-            _logger.error(
-                "the collector has ended before the run: up to %d records are lost, and nothing more is recorded", lost
-            )
-            forwarder.answer_left(reason)
-            if settings.joins is None and link.stores:
-                runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason))
-    link.close(reason)
-    forwarder.answer_left(reason)
-    ledger.drop(aftermath.REASON, ledger.account().in_flight)
+        settled.set()
+        begun = settings if settings.joins is None else None
+        hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
+        forwarder = Forwarder(hello, channel, link, ledger, opened)
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            if not runner.run(forwarder.run()):
+                return False
+            reason = StoreError("the run has ended")
+            link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
+            if forwarder.left_alone:
+                reason = StoreError("the collector of the run has ended before it")
+                _tell_end(link, ledger)
+                forwarder.answer_left(reason)
+                if settings.joins is None and link.stores:
+                    runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason))
+        link.close(reason)
+        forwarder.answer_left(reason)
+        ledger.drop(aftermath.REASON, ledger.account().in_flight)
+    except BaseException as error:
+        _logger.exception(
+            "the link to the collector failed, which is a defect of umlaut_async; nothing more is recorded"
+        )
+        channel.close()
+        ledger.drop("not stored", ledger.account().in_flight)
+        link.close(StoreError(f"the link to the collector failed, which is a defect of umlaut_async: {error!r}"))
+        opened.set()
+        settled.set()
     return True
+
+
+def _tell_end(link: Link, ledger: Ledger) -> None:
+    """Say that the collector has gone, once for all calls that come."""
+    link.recording, link.explained = False, True
+    lost = ledger.account(link.in_flight()).in_flight
+    _logger.error(
+        "the collector has ended before the run: up to %d records are lost, and nothing more is recorded", lost
+    )

@@ -76,9 +76,13 @@ class Forwarder:
         await self._first(self._answered.wait(), self._channel.ended())
         if self._answered.is_set():
             self._link.announce = self._announce
-            while not self._ended and self._channel.is_open:
-                await self._pause()
-                await self._round()
+            try:
+                while not self._ended and self._channel.is_open:
+                    await self._pause()
+                    await self._round()
+            except Exception as error:
+                self.answer_left(StoreError(f"the link to the collector failed: {error!r}"))
+                raise
         self._channel.close()
         await self._sampler.close()
         return self._answered.is_set()
@@ -168,7 +172,9 @@ class Forwarder:
             await self._channel.send(message)
 
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
-        requests = []
+        # First: whatever fails, they are answered.
+        requests = [record for record in records if isinstance(record, FlushRequest)]
+        self._requests.update((id(request), request) for request in requests)
         held, self._held = self._held, []
         self._ledger.take(sum(map(is_counted, records)))
         for record in records:
@@ -182,8 +188,6 @@ class Forwarder:
             elif isinstance(record, StageRecord):
                 self._outgoing.add_stage(record)
                 batch.stages.append(record)
-            elif isinstance(record, FlushRequest):
-                requests.append(record)
         deadline = asyncio.get_running_loop().time() + (_EDGE_DEADLINE if requests else 0)
         for call in held:
             while self._outgoing.awaits_edges(call) and asyncio.get_running_loop().time() < deadline:
@@ -192,10 +196,7 @@ class Forwarder:
                 self._held.append(call)
             else:
                 batch.calls.append(self._outgoing.ended_call(call, batch))
-        for request in requests:
-            number = id(request)
-            self._requests[number] = request
-            batch.requests.append((number, request.ending))
+        batch.requests += [(id(request), request.ending) for request in requests]
 
     def _announce(self, series: Series) -> None:
         """Make a series known at once, in the thread of the call that is the first to use it."""

@@ -32,7 +32,9 @@ def _record() -> Any:
     try:
         cuda = torch.cuda
         if not cuda.is_initialized():
-            return UnreadableError("CUDA was not initialised when the call began: call torch.cuda.init() before")
+            return UnreadableError(
+                "CUDA was not initialised when the call began: if torch finds a GPU here, call torch.cuda.init() before"
+            )
         if cuda.is_current_stream_capturing():
             return UnreadableError("the current stream was being captured into a CUDA graph, which has no times")
         event = cuda.Event(enable_timing=True)
