@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from umlaut_async.analysis.budget import budget
 from umlaut_async.analysis.critical import critical_path
 from umlaut_async.analysis.sequence import in_sequence
+from umlaut_async.analysis.sweep import sweep
 from umlaut_async.analysis.timeline import NOBODY, Call, Timeline
 
 if TYPE_CHECKING:
@@ -106,6 +107,21 @@ def test_the_budget_adds_up_and_is_what_a_look_at_each_moment_finds(calls: list[
         assert stage.overlapped == pytest.approx(looked["overlapped"], abs=0.02)
         assert stage.open == pytest.approx(looked["open"])
         assert stage.elsewhere == pytest.approx(looked["open"] - looked["busy"], abs=0.02)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees())
+def test_the_budget_of_calls_none_of_which_is_a_generator(calls: list[Call]) -> None:
+    plain = [call._replace(producing=None) for call in calls]
+    shares = sweep(Timeline(plain, WALL, STAGES))
+    expected, untracked = looked_at(Timeline(plain, WALL, STAGES))
+    assert shares.untracked == untracked
+    for number in range(STAGES):
+        assert shares.alone[number] == expected[number]["alone"]
+        assert shares.busy[number] == expected[number]["busy"]
+        assert shares.overlapped[number] == pytest.approx(expected[number]["overlapped"], abs=1e-9)
+        # What never overlaps is shown as that, and not as a rounding error.
+        assert (shares.overlapped[number] == 0) == (expected[number]["overlapped"] == 0)
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert
 
@@ -22,22 +22,34 @@ SECOND = 1_000_000_000
 BEGAN = 1_700_000_000 * SECOND
 RUNS = 1_000
 CALLS = 100_000
+COMPARED = 20
 ALLOWED = 1.0
 # About as long as what is stored of a real machine.
 ENVIRONMENT = {"packages": {f"package-{number}": "1.0.0" for number in range(100)}}
 
 
-def fill(path: Path, runs: int, calls: int) -> None:
-    """Write a database of so many runs, the last of which has so many calls, each with two results."""
+class Shape(NamedTuple):
+    """What a database holds."""
+
+    runs: int
+    calls: int = 0
+    """Those of each run that has any, with two results each."""
+    with_calls: int = 1
+    """How many runs have calls, of the last ones."""
+    at_once: bool = False
+    """Whether many calls are open at each moment, and not one after the other."""
+
+
+def fill(path: Path, shape: Shape) -> None:
+    """Write a database."""
+    measured = range(shape.runs - shape.with_calls, shape.runs)
     with support.filling(path) as session:
-        session.execute(insert(Run), [run(number) for number in range(runs)])
-        session.execute(
-            insert(Process),
-            [{"id": 1, "run_uuid": run(runs - 1)["uuid"], "host": "", "pid": 1, "started": 0, "last_seen": 0}],
-        )
-        if calls:
-            session.execute(insert(Span), [call(number, calls) for number in range(calls)])
-            session.execute(insert(Result), [value for number in range(calls) for value in values(number)])
+        session.execute(insert(Run), [run(number) for number in range(shape.runs)])
+        session.execute(insert(Process), [process(number) for number in measured])
+        numbers = [(of_run, number) for of_run in measured for number in range(shape.calls)]
+        if numbers:
+            session.execute(insert(Span), [call(*each, shape) for each in numbers])
+            session.execute(insert(Result), [value for each in numbers for value in values(*each)])
 
 
 def run(number: int) -> dict[str, Any]:
@@ -50,28 +62,40 @@ def run(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def call(number: int, calls: int) -> dict[str, Any]:
+def process(of_run: int) -> dict[str, Any]:
+    """Return the columns of the process of a run."""
+    return {"id": of_run + 1, "run_uuid": run(of_run)["uuid"], "host": "", "pid": 1, "started": 0, "last_seen": 0}
+
+
+def call(of_run: int, number: int, shape: Shape) -> dict[str, Any]:
     """Return the columns of a call: one of ten is of the outer stage, and holds the nine that follow."""
     outer = number - number % 10
-    step = 90 * SECOND // calls
+    step = 90 * SECOND // shape.calls
+    steps = (10 if number == outer else 1) * (20 if shape.at_once else 1)
+    started = number * step
     return {
-        "id": key(1, number), "process_id": 1, "number": number, "parent": None if number == outer else key(1, outer),
+        "id": key(of_run + 1, number), "process_id": of_run + 1, "number": number,
+        "parent": None if number == outer else key(of_run + 1, outer),
         "name": "train" if number == outer else "load", "kind": "coroutine", "task": "Task-1",
-        "started": BEGAN + number * step, "duration": step * (10 if number == outer else 1), "producing": None,
-        "status": "ok", "error": None,
+        "started": run(of_run)["started"] + started, "duration": min(step * steps, 90 * SECOND - started),
+        "producing": None, "status": "ok", "error": None,
     }  # fmt: skip
 
 
-def values(number: int) -> list[dict[str, Any]]:
+def values(of_run: int, number: int) -> list[dict[str, Any]]:
     """Return the columns of the results of a call."""
+    process_id = of_run + 1
     common = {
-        "process_id": 1, "span": key(1, number), "method": "load", "description": "it", "series_id": None,
-        "provenance": "measured", "recorded": BEGAN,
+        "process_id": process_id, "span": key(process_id, number), "method": "load", "description": "it",
+        "series_id": None, "provenance": "measured", "recorded": BEGAN,
     }  # fmt: skip
     return [
-        {"id": key(1, 2 * number), "type": "time", "unit": "sec", "value": number / 1e6, "data": None, **common},
         {
-            "id": key(1, 2 * number + 1), "type": "cpu", "unit": "%", "value": 50.0,
+            "id": key(process_id, 2 * number), "type": "time", "unit": "sec", "value": (number + of_run) / 1e6,
+            "data": None, **common,
+        },
+        {
+            "id": key(process_id, 2 * number + 1), "type": "cpu", "unit": "%", "value": 50.0 + of_run,
             "data": {"n": 2, "min": 1.0, "mean": 2.0, "max": 3.0, "first": 1.0, "last": 3.0}, **common,
         },
     ]  # fmt: skip
@@ -85,14 +109,14 @@ def python(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
 
 
-def compared(runs: int, calls: int, command: str, peer: Callable[[], float]) -> Figures:
+def answered(shape: Shape, command: str, peer: Callable[[], float], *arguments: str) -> Figures:
     """Time a command on a database, and its peer."""
     figures = Figures([], [])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "runs.db"
-        fill(path, runs, calls)
+        fill(path, shape)
         for _ in range(ROUNDS):
-            figures.ours.append(timed(lambda: python("-m", "umlaut_async", command, str(path))))
+            figures.ours.append(timed(lambda: python("-m", "umlaut_async", command, str(path), *arguments)))
             figures.peer.append(peer())
     return figures
 
@@ -107,11 +131,20 @@ def allowed() -> float:
     return ALLOWED
 
 
+# Half of the runs that are compared, and the other half.
+HALF = COMPARED // 2
+BASE = ",".join(f"last~{number}" for number in range(HALF, COMPARED))
+NEW = ",".join(f"last~{number}" for number in range(HALF))
+
 ROWS = [
     Row("start", "umlaut runs, of three runs", "python -c 'import click, rich, sqlalchemy'",
-        partial(compared, 3, 0, "runs", imports), 3.0),
+        partial(answered, Shape(3), "runs", imports), 3.0),
     Row("runs", "umlaut runs, of 1,000 runs", "the second that is allowed",
-        partial(compared, RUNS, 0, "runs", allowed), 1.0),
+        partial(answered, Shape(RUNS), "runs", allowed), 1.0),
     Row("show", "umlaut show, of a run with 100,000 calls", "the second that is allowed",
-        partial(compared, 1, CALLS, "show", allowed), 1.0),
+        partial(answered, Shape(1, CALLS), "show", allowed), 1.0),
+    Row("show-at-once", "umlaut show, of a run with 100,000 calls, many at once", "the second that is allowed",
+        partial(answered, Shape(1, CALLS, at_once=True), "show", allowed), 1.0),
+    Row("compare", f"umlaut compare, of {COMPARED} runs with 1,000 calls each", "the second that is allowed",
+        partial(answered, Shape(COMPARED, 1_000, COMPARED), "compare", allowed, BASE, NEW), None),
 ]  # fmt: skip

@@ -53,6 +53,8 @@ async def test_what_stages_used(location: Location, session: Session) -> None:
     )
     used = stage_queries.used(session, "one")
     assert set(used) == {("train", "function"), ("load", "function")}
+    with stage_queries.used_beside(session, "one") as ask:
+        assert ask() == used
     train, load = used["train", "function"], used["load", "function"]
     assert set(train) == {"cpu", "energy", "throughput"}
     assert train["cpu"] == ("%", 2, 60, 20, 100, "estimated", 120, 40, None)

@@ -30,7 +30,7 @@ class Sequence(NamedTuple):
 def in_sequence(timeline: Timeline) -> Sequence:
     """Add up what comes one after the other."""
     starts, ends, parents, stages = timeline.starts, timeline.ends, timeline.parents, timeline.stages
-    order = timeline.in_order()
+    order = timeline.in_order
     tangled = _tangled(timeline, order)
     open_time, open_until = [0] * timeline.stage_count, [0] * timeline.stage_count
     for call in order:
@@ -99,6 +99,8 @@ def _tangled(timeline: Timeline, order: list[int]) -> set[int]:
             tangled.add(parent)
         if reach[call] > windows[parent]:
             tangled.add(parents[parent] if parent != NOBODY else NOBODY)
+        if NOBODY in tangled:
+            return {NOBODY}  # Then all of them are, whatever follows.
         if call in yielding:
             if parent in yielding or (parent in fed and start < ends[fed[parent]]):
                 tangled.add(parent)

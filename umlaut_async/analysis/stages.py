@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter, defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import add
@@ -12,15 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.analysis.budget import StageBudget, budget
 from umlaut_async.analysis.timeline import NOBODY, Timeline
+from umlaut_async.garbage import without_garbage_collection
 from umlaut_async.store import stage_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.orm import Session
 
     from umlaut_async.store.queries import RunInfo
-    from umlaut_async.store.stage_queries import Used
+    from umlaut_async.store.stage_queries import Used, UsedByStage
 
 SLOWEST = 10
 YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
@@ -130,23 +129,13 @@ class StageTable:
 
 def stage_table(session: Session, run: RunInfo) -> StageTable:
     """Return the stages of a run."""
-    with _without_garbage_collection():
-        return _stage_table(session, run)
+    # What a run used that has ended changes no more: it can be added up in the meantime, on another core.
+    asked = stage_queries.used_beside if run.ended is not None else stage_queries.used_here
+    with without_garbage_collection(), asked(session, run.uuid) as used:
+        return _stage_table(session, run, used)
 
 
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Keep the garbage collector from looking through a hundred thousand rows again and again: none is garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _stage_table(session: Session, run: RunInfo) -> StageTable:
+def _stage_table(session: Session, run: RunInfo, ask_what_was_used: Callable[[], UsedByStage]) -> StageTable:
     columns = stage_queries.call_columns(session, run.uuid)
     ids, parents, names, kinds, tasks, started, durations, producing, statuses = columns
     began = min(run.started, min(started, default=run.started))
@@ -164,9 +153,10 @@ def _stage_table(session: Session, run: RunInfo) -> StageTable:
     for (stage, status), count in Counter(zip(of_calls, statuses, strict=True)).items():
         counts[stage][status] = count
     failed: Counter[int] = Counter()
-    for stage, status, duration in zip(of_calls, statuses, durations, strict=True):
-        if status == "error":
-            failed[stage] += duration or 0
+    if "error" in statuses:
+        for stage, status, duration in zip(of_calls, statuses, durations, strict=True):
+            if status == "error":
+                failed[stage] += duration or 0
     yielding = {stage for (_, kind), stage in numbers.items() if kind in YIELDING}
     inside: list[int | None] = [None] * len(of_calls)
     producing_time: dict[int, int] = {}
@@ -181,8 +171,8 @@ def _stage_table(session: Session, run: RunInfo) -> StageTable:
     ]
     timeline = Timeline.of_columns((ids, parents, of_calls, tasks, starts, ends, inside), wall, len(numbers))
     divided = budget(timeline)
-    used = stage_queries.used(session, run.uuid)
     waited = _waited(timeline, [name for name, _ in numbers])
+    used = ask_what_was_used()
     stages = [
         StageRow(
             name,

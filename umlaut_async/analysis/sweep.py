@@ -27,6 +27,77 @@ class Shares(NamedTuple):
 
 def sweep(timeline: Timeline) -> Shares:
     """Divide the time of a run among its stages, as `umlaut_async.analysis.budget` says."""
+    return _with_generators(timeline) if timeline.yielding else _without_generators(timeline)
+
+
+def _without_generators(timeline: Timeline) -> Shares:
+    """Do it where each call is wholly at work or not at all: each counts from what it begins with to what it ends with.
+
+    What a moment gives to each call at work is the same for all, so one running sum serves them together.
+    """
+    count = timeline.stage_count
+    alone, busy, working = [0] * count, [0] * count, [0] * count
+    overlapped = [0.0] * count
+    total = now = untracked = lonely = 0
+    shared = 0.0
+    shift = count.bit_length() + 1
+    mask = (1 << shift) - 1
+    for event in _turns(timeline, shift):
+        moment = event >> shift
+        if moment != now:
+            if total > 1:
+                shared += (moment - now) / total
+            elif total:
+                lonely += moment - now
+            else:
+                untracked += moment - now
+            now = moment
+        stage = (event & mask) >> 1
+        if event & 1:
+            if not working[stage]:
+                busy[stage] -= now
+            working[stage] += 1
+            total += 1
+            overlapped[stage] -= shared
+            alone[stage] -= lonely
+        else:
+            working[stage] -= 1
+            if not working[stage]:
+                busy[stage] += now
+            total -= 1
+            overlapped[stage] += shared
+            alone[stage] += lonely
+    untracked += timeline.wall - now
+    return Shares([*map(float, alone)], overlapped, [*map(float, busy)], float(untracked))
+
+
+def _turns(timeline: Timeline, shift: int) -> list[int]:
+    """Return when calls begin to be at work (odd) and end, each with the number of its stage, in the order of time."""
+    starts, ends, parents, stages = timeline.starts, timeline.ends, timeline.parents, timeline.stages
+    rested = [*starts]
+    """Until when each call waits for what it has called so far."""
+    begun, ended = [], []
+    for call in timeline.in_order:
+        parent = parents[call]
+        start, end = starts[call], ends[call]
+        if parent == NOBODY or end <= start:
+            continue
+        since = rested[parent]
+        if start > since and ends[parent] > since:
+            begun.append(since << shift | stages[parent] << 1 | 1)
+            ended.append(min(start, ends[parent]) << shift | stages[parent] << 1)
+        if end > since:
+            rested[parent] = end
+    for since, end, stage in zip(rested, ends, stages, strict=True):
+        if end > since:
+            begun.append(since << shift | stage << 1 | 1)
+            ended.append(end << shift | stage << 1)
+    begun.sort()
+    ended.sort()
+    return sorted(ended + begun)
+
+
+def _with_generators(timeline: Timeline) -> Shares:
     count = timeline.stage_count
     alone, overlapped, busy = [0.0] * count, [0.0] * count, [0.0] * count
     untracked = 0.0

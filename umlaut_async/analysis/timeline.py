@@ -101,8 +101,9 @@ class Timeline:
         )
         return Timeline(calls, end - start, self.stage_count)
 
+    @cached_property
     def in_order(self) -> list[int]:
-        """Return the positions in the order in which the calls began, callers before what they called at once."""
+        """The positions in the order in which the calls began, callers before what they called at once."""
         return sorted(sorted(range(len(self)), key=self.ids.__getitem__), key=self.starts.__getitem__)
 
     @cached_property

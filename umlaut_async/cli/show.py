@@ -12,6 +12,7 @@ from umlaut_async.cli.database import as_json, reading
 from umlaut_async.cli.parameters import DB, RUNS
 from umlaut_async.cli.runs import SHORT_UUID, run_fields, tag_list, wall_time
 from umlaut_async.cli.text import MISSING, duration, moment, safe
+from umlaut_async.garbage import without_garbage_collection
 
 if TYPE_CHECKING:
     import os
@@ -41,11 +42,12 @@ def show(db: str, run: str | None, as_data: bool) -> None:
     RUN is the beginning of its uuid, as `umlaut runs` lists it, its name, last~2, tag:x or @baseline; without it the
     newest run is shown.
     """
-    if as_data:
-        with reading(db) as session:
-            click.echo(as_json(_document(session, run)))
-    else:
-        print_run(db, run)
+    with without_garbage_collection():
+        if as_data:
+            with reading(db) as session:
+                click.echo(as_json(_document(session, run)))
+        else:
+            print_run(db, run)
 
 
 def print_run(db_file: str | os.PathLike[str], run: str | None = None) -> None:

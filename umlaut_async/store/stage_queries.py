@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy.orm import Session
 
 from umlaut_async.store import chunks, lost
 from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from sqlalchemy.orm import Session
-
-__all__ = ["CALL_COLUMNS", "Used", "call_columns", "last_moment", "samples_from", "used"]
+__all__ = [
+    "CALL_COLUMNS",
+    "Used",
+    "UsedByStage",
+    "call_columns",
+    "last_moment",
+    "samples_from",
+    "used",
+    "used_beside",
+    "used_here",
+]
 
 CALL_COLUMNS = ("id", "parent", "name", "kind", "task", "started", "duration", "producing", "status")
 _BLOCK = 256
@@ -35,6 +46,10 @@ class Used(NamedTuple):
     """The mean in which each call has the weight of its duration."""
     entries: float | None
     """What was tracked or yielded, of a throughput or a latency."""
+
+
+UsedByStage = dict[tuple[str, str], dict[str, Used]]
+"""By name and kind of the stage, and by type."""
 
 
 def call_columns(session: Session, run_uuid: str) -> list[list[Any]]:
@@ -68,7 +83,25 @@ def samples_from(session: Session, series_id: int, least: float) -> Iterator[tup
         yield moment, value
 
 
-def used(session: Session, run_uuid: str) -> dict[tuple[str, str], dict[str, Used]]:
+@contextmanager
+def used_here(session: Session, run_uuid: str) -> Iterator[Callable[[], UsedByStage]]:
+    """Give a function that asks what was used, by name and kind of the stage, and by type."""
+    yield lambda: used(session, run_uuid)
+
+
+@contextmanager
+def used_beside(session: Session, run_uuid: str) -> Iterator[Callable[[], UsedByStage]]:
+    """Ask for it at once, in a thread and on a connection of its own; give a function that waits for the answer."""
+
+    def ask() -> UsedByStage:
+        with Session(session.get_bind().engine) as other:
+            return used(other, run_uuid)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(ask).result
+
+
+def used(session: Session, run_uuid: str) -> UsedByStage:
     """Return what was used, by name and kind of the stage, and by type."""
     of_run = Result.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
     measured = and_(Result.value.is_not(None), Span.duration.is_not(None))
@@ -98,7 +131,7 @@ def used(session: Session, run_uuid: str) -> dict[tuple[str, str], dict[str, Use
         .group_by(Span.name, Span.kind, Result.type)
         .order_by(Result.type)
     )
-    found: dict[tuple[str, str], dict[str, Used]] = {}
+    found: UsedByStage = {}
     for name, kind, type_, *values in session.execute(query):
         found.setdefault((name, kind), {})[type_] = Used(*values)
     return found
