@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
-import select
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import support
+from tests.cli.on_a_terminal import on_a_terminal
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
 from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, TimeMetric
 from umlaut_async.analysis import Results
@@ -181,34 +178,6 @@ def test_removing_asks_on_a_terminal(database: Path, typed: str, left: int, code
     assert "cccccccc train_all.py · ok" in shown
     assert "Traceback" not in shown
     assert (len(tags(database)), ended) == (left, code)
-
-
-def on_a_terminal(arguments: list[str], wanted: str, typed: str) -> tuple[str, int]:
-    """Run a command on a terminal, type when a text is shown, and return what was shown and the exit code."""
-    with warnings.catch_warnings():
-        # Since 3.12 a fork beside threads warns; this child becomes another program at once.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child, terminal = pty.fork()
-    if child == 0:
-        os.environ.update(support.environment())
-        os.execv(sys.executable, [sys.executable, "-m", "umlaut_async", *arguments])
-    shown, asked = b"", False
-    try:
-        while True:
-            # An interrupt that comes before the question is waited for may be swallowed: it is typed again then.
-            if select.select([terminal], [], [], 2)[0]:
-                shown += os.read(terminal, 4096)
-            elif typed == "\x03":
-                asked = False
-            if not asked and wanted.encode() in shown:
-                asked = True
-                os.write(terminal, typed.encode())
-    except OSError:  # what a terminal reads when its last program has ended
-        pass
-    finally:
-        os.close(terminal)
-        _, status = os.waitpid(child, 0)
-    return shown.decode(), os.waitstatus_to_exitcode(status)
 
 
 async def test_a_run_that_is_still_written_stays(umlaut: Umlaut, database: Path) -> None:

@@ -48,3 +48,32 @@ def test_an_axis_starts_at_zero_unless_the_curve_would_be_flat() -> None:
     assert 80 < value_range(95, 100)[0] < 95
     assert value_range(-5, 5)[0] < -5
     assert [tick.label for tick in value_ticks(0, 105)] == ["0", "50", "100"]
+
+
+@pytest.mark.parametrize(
+    ("high", "labels"),
+    [
+        (156e-6, ["0", "50 µs", "100 µs", "150 µs"]),
+        (3e-7, ["0", "100 ns", "200 ns", "300 ns"]),
+        (0.2, ["0", "100 ms", "200 ms"]),
+        (2.0, ["0", "1 s", "2 s"]),
+        (300.0, ["0", "100 s", "200 s", "300 s"]),
+    ],
+)
+def test_ticks_of_short_times_have_the_unit_that_fits(high: float, labels: list[str]) -> None:
+    assert [tick.label for tick in value_ticks(*value_range(0, high), "sec")] == labels
+
+
+def test_ticks_of_small_values_are_short() -> None:
+    assert [tick.label for tick in value_ticks(0, 1.05e-5, "J")] == ["0", "5e-06", "1e-05"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "labels"),
+    [
+        (10.0, 10.02, ["10 s", "10.005 s", "10.01 s", "10.015 s", "10.02 s"]),
+        (100.0, 100.04, ["100 s", "100.01 s", "100.02 s", "100.03 s", "100.04 s"]),
+    ],
+)
+def test_ticks_of_a_short_time_differ(start: float, end: float, labels: list[str]) -> None:
+    assert [tick.label for tick in time_ticks(start, end)] == labels

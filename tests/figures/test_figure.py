@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.rows import BEGAN, SECOND, process, run, span
 from tests.figures.sampled import INTERVAL, columns_of, covering, figure_of, series, time_of
-from umlaut_async.analysis.figures import figure as figures
+from umlaut_async.analysis.figures.curves import MOST_CURVES
 from umlaut_async.errors import ArgumentError, CorruptStoreError
 from umlaut_async.store import queries
 from umlaut_async.store.chunks import BLOCK
@@ -121,7 +121,7 @@ def test_of_very_many_series_the_others_are_one_band_that_hides_no_peak(store: S
         *(row for at in range(20) for row in series([1.0, 2.0 + at, 3.0], number=at + 1)),
     )
     (chart,) = figure_of(database).charts
-    assert len(chart.curves) == figures.MOST_CURVES
+    assert len(chart.curves) == MOST_CURVES
     assert [curve.peak for curve in chart.curves] == [21.0, 20, 19, 18, 17, 16, 15, 14]
     assert chart.curves[-1].label == "13 others"
     assert chart.curves[-1].samples == 13 * 3
@@ -195,3 +195,44 @@ def test_what_is_outside_of_a_wide_window_is_not_drawn_either(store: Store, data
     store(run(ended=time_of(MANY)), process(), *series(values))
     (curve,) = figure_of(database, None, 11 / 100, (MANY - 1002) / 100).charts[0].curves
     assert (curve.unpacked, curve.peak, curve.samples) == (False, 1.0, MANY - 1002 - 11 + 1)
+
+
+def test_a_window_between_two_samples_shows_the_line_between_them(store: Store, database: Path) -> None:
+    store(run(ended=BEGAN + SECOND), process(), *series([10.0, 20.0, 40.0]))
+    figure = figure_of(database, None, 0.0125, 0.015)
+    (curve,) = figure.charts[0].curves
+    assert (curve.samples, curve.low, curve.mean, curve.peak) == (0, 25.0, 27.5, 30.0)
+    assert [(column.first, column.mean) for column in columns_of(figure)] == [(figure.start, 25.0), (figure.end, 30.0)]
+    assert curve.peak_at == figure.end
+
+
+def test_a_window_between_two_blocks_shows_the_line_between_them(store: Store, database: Path) -> None:
+    values = [1.0] * BLOCK + [3.0] * BLOCK
+    store(run(ended=time_of(len(values))), process(), *series(values))
+    (curve,) = figure_of(database, None, BLOCK / 100 - 0.0075, BLOCK / 100 - 0.0025).charts[0].curves
+    assert (curve.low, curve.peak) == (1.5, 2.5)
+
+
+def test_where_nothing_was_sampled_an_empty_chart_says_so(store: Store, database: Path) -> None:
+    store(run(ended=BEGAN + 9 * SECOND), process(), *series([10.0] * 100), *series([], number=2, type_="cpu", unit="%"))
+    charts = figure_of(database, None, 2, 3).charts
+    assert [(chart.type, chart.curves) for chart in charts] == [("cpu", []), ("memory", [])]
+    assert [chart.type for chart in figure_of(database).charts] == ["memory"]  # the report says why elsewhere
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "said"),
+    [
+        (500, None, "the run ends after 9 s"),
+        (500, 600, "the run ends after 9 s"),
+        (None, -1, "the window ends before the run begins"),
+        (2, 1, "the window ends before it begins"),
+        (1, 1, "the window ends before it begins"),
+    ],
+)
+def test_a_window_with_nothing_in_it(
+    store: Store, database: Path, since: float | None, until: float | None, said: str
+) -> None:
+    store(run(ended=BEGAN + 9 * SECOND), process(), span("a", started=BEGAN, duration=SECOND))
+    with pytest.raises(ArgumentError, match=f"^{said}$"):
+        figure_of(database, None, since, until)

@@ -90,12 +90,50 @@ def test_a_window_is_cut_out(drawn: Path, umlaut: Umlaut) -> None:
     assert "peak 20 MiB" in umlaut("plot", drawn, "--from", 1.25, "--to", 1.3).stdout
 
 
+def test_a_window_without_samples_says_so(drawn: Path, umlaut: Umlaut, tmp_path: Path) -> None:
+    window = ("--from", 1.002, "--to", 1.008)
+    said = "memory: no samples in this time; 20 MiB between the nearest before and after it."
+    shown = umlaut("plot", drawn, "-m", "memory", *window).stdout
+    assert said in shown
+    assert shown.count("█") > 150  # stages, and the line
+    page, picture = tmp_path / "a.html", tmp_path / "a.png"
+    assert umlaut("plot", drawn, *window, "--html", page, "--png", picture).exit_code == 0
+    assert "no samples in this time; 20 MiB" in page.read_text("utf-8")
+
+
+def test_a_time_in_which_nothing_was_sampled_says_so(
+    store: Store, database: Path, umlaut: Umlaut, tmp_path: Path
+) -> None:
+    store(run(), process(), span("serve", started=BEGAN, duration=60 * SECOND), *series([1.0] * 100))
+    page, picture = tmp_path / "a.html", tmp_path / "a.png"
+    shown = umlaut("plot", database, "--from", 5, "--to", 6, "--html", page, "--png", picture, "--text")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "memory: no samples in this time." in shown.stdout
+    assert "No samples in this time." in page.read_text("utf-8")
+
+
+def test_axes_of_short_times_have_the_unit_of_the_sentence(
+    store: Store, database: Path, umlaut: Umlaut, tmp_path: Path
+) -> None:
+    values = [156e-6, 20e-6, 90e-6]
+    store(run(ended=BEGAN + SECOND), process(), *series(values, type_="looplag", unit="sec", source="loop"))
+    page = tmp_path / "a.html"
+    shown = umlaut("plot", database, "--text", "--html", page)
+    assert "peak 156 µs" in shown.stdout
+    assert re.search(r"^ +164 µs ┤", shown.stdout, re.MULTILINE)
+    assert re.search(r"^ +0 ┤", shown.stdout, re.MULTILINE)
+    assert re.findall(r'class="value"[^>]*>([^<]*)<', page.read_text("utf-8")) == ["0", "50 µs", "100 µs", "150 µs"]
+    assert "<small>sec</small>" not in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("-m", "rss"), 1, "no samples of 'rss'; sampled were: cpu, memory"),
         (("nothing",), 1, "no run has the name 'nothing'"),
         (("--from", "5", "--to", "1"), 1, "the window ends before it begins"),
+        (("--from", "500"), 1, "the run ends after 3 s"),
+        (("--png", "-"), 2, "a picture is no text"),
         (("--from", "nan"), 2, "seconds since the start of the run"),
         (("--html", "{folder}"), 2, "is a folder"),
         (("--html", "{folder}/no/run.html"), 2, "there is no folder"),

@@ -86,8 +86,7 @@ def export(db: str, run: str | None, form: str, out: str | None, table: str | No
     else:
         files = {out: table or chosen.alone}
     for file in files:
-        if file != STDOUT:
-            check_output(file, db)
+        check_output(file, db)
     _write(db, run, chosen, files)
     if table is None and chosen.alone is not None and len(files) == 1:
         others = " and ".join(part for part in chosen.parts if part != chosen.alone)

@@ -16,7 +16,7 @@ from umlaut_async.text import safe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["STDOUT", "check_output", "opened", "write_text"]
+__all__ = ["STDOUT", "check_output", "opened"]
 
 STDOUT = "-"
 
@@ -27,6 +27,8 @@ def check_output(path: str, db: str) -> None:
     Raises:
         click.ClickException: It is the database, or a folder, or in a folder that does not exist.
     """
+    if path == STDOUT:
+        return
     out = Path(path)
     with contextlib.suppress(OSError, ValueError):  # a URL is no file
         if os.path.samefile(out, db):
@@ -35,18 +37,6 @@ def check_output(path: str, db: str) -> None:
         raise click.UsageError(f"{path} is a folder; name a file in it")
     if not out.absolute().parent.is_dir():
         raise click.UsageError(f"there is no folder {out.absolute().parent} to write {out.name} in; make it first")
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a file.
-
-    Raises:
-        click.ClickException: It cannot be written.
-    """
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

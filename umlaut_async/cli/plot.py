@@ -8,8 +8,9 @@ import sys
 import click
 
 from umlaut_async.cli.database import reading
-from umlaut_async.cli.output import check_output, write_text
+from umlaut_async.cli.output import STDOUT, check_output, opened
 from umlaut_async.cli.parameters import DB, RUNS
+from umlaut_async.cli.progress import waiting
 
 _PIPED_WIDTH = 100
 _NARROWEST = 60
@@ -19,7 +20,7 @@ _NARROWEST = 60
 @click.argument("db", type=DB)
 @click.argument("run", type=RUNS, required=False)
 @click.option("-m", "--metrics", help="Types of series with commas between them, such as cpu,memory; all by default.")
-@click.option("--html", metavar="OUT", help="Write a page that needs no other file and no network.")
+@click.option("--html", metavar="OUT", help="Write a page that needs no other file; - is standard output.")
 @click.option("--png", metavar="OUT", help="Write a picture; this needs the extra `plot`.")
 @click.option("--text", "as_text", is_flag=True, help="Print the figure as text, which is the default.")
 @click.option("--from", "since", type=float, metavar="SECONDS", help="Where to begin, from the start of the run.")
@@ -46,6 +47,8 @@ def plot(
     from umlaut_async.analysis.figures.figure import COLUMNS, build
     from umlaut_async.analysis.selectors import select_one
 
+    if png == STDOUT:
+        raise click.UsageError("a picture is no text; name a file with --png OUT")
     outputs = [path for path in (html, png) if path is not None]
     for path in outputs:
         check_output(path, db)
@@ -54,19 +57,18 @@ def plot(
     chosen = None if metrics is None else [name for each in metrics.split(",") if (name := each.strip())]
     text_width = width or (_terminal_width() if sys.stdout.isatty() else _PIPED_WIDTH)
     columns = COLUMNS if outputs else text_width - characters.LABEL
-    with reading(db) as session:
+    with reading(db) as session, waiting("reading the run"):
         figure = build(session, select_one(session, run or "last"), chosen, since, until, columns)
     if html is not None:
         from umlaut_async.analysis.figures.report import figure_page
 
-        write_text(html, figure_page(figure))
+        with opened(html) as page:
+            page.write(figure_page(figure))
     if png is not None:
         from umlaut_async.analysis.figures.picture import save_picture
 
-        try:
-            save_picture(figure, png)
-        except OSError as error:
-            raise click.ClickException(f"{png} cannot be written: {error.strerror or error}") from error
+        with opened(png, binary=True) as picture, waiting("drawing the picture"):
+            save_picture(figure, picture)
     if as_text or not outputs:
         for line in characters.lines(figure, text_width):
             click.echo(line)

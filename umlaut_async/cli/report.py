@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from umlaut_async.cli.database import reading
-from umlaut_async.cli.output import check_output, write_text
+from umlaut_async.cli.output import check_output, opened
 from umlaut_async.cli.parameters import DB, RUNS
+from umlaut_async.cli.progress import waiting
 
 
 @click.command()
 @click.argument("db", type=DB)
 @click.argument("runs", type=RUNS, nargs=-1)
-@click.option("-o", "--output", required=True, metavar="OUT", help="The file to write, such as report.html.")
+@click.option("-o", "--output", required=True, metavar="OUT", help="The file to write; - is standard output.")
 def report(db: str, runs: tuple[str, ...], output: str) -> None:
     """Write a report of runs in the database DB: one file, which needs no network and no JavaScript.
 
@@ -22,7 +23,8 @@ def report(db: str, runs: tuple[str, ...], output: str) -> None:
     from umlaut_async.analysis.selectors import select
 
     check_output(output, db)
-    with reading(db) as session:
+    with reading(db) as session, waiting("making the report"):
         chosen = {run.uuid: run for selector in runs or ("last",) for run in select(session, selector)}
         page = report_page(session, list(chosen.values()))
-    write_text(output, page)
+    with opened(output) as target:
+        target.write(page)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-__all__ = ["Extent", "extent", "part", "peak_time"]
+__all__ = ["Extent", "Part", "Point", "extent", "neighbours", "part", "peak_time"]
 
 # Databases take only so many parameters of one statement.
 _AT_ONCE = 500
@@ -32,6 +32,13 @@ class Extent(NamedTuple):
 
     first: int
     last: int
+
+
+class Point(NamedTuple):
+    """One sample."""
+
+    t: int
+    value: float
 
 
 class Part(NamedTuple):
@@ -72,6 +79,28 @@ def part(session: Session, series_id: int, start: int, end: int, most_blocks: in
         else:
             unpacked.append(number)
     return Part(headers, _samples(session, series_id, unpacked, start, end))
+
+
+def neighbours(session: Session, series_id: int, start: int, end: int) -> tuple[Point | None, Point | None]:
+    """Return the last finite sample before a window and the first one after it."""
+    blocks = select(Chunk.times, Chunk.values).where(Chunk.series_id == series_id)
+    tail = select(Sample.t, Sample.value).where(Sample.series_id == series_id)
+    before = (
+        blocks.where(Chunk.t0 < start).order_by(Chunk.t0.desc()),
+        tail.where(Sample.t < start).order_by(Sample.t.desc()),
+    )
+    after = blocks.where(Chunk.t1 > end).order_by(Chunk.t0), tail.where(Sample.t > end).order_by(Sample.t)
+    found = []
+    for in_blocks, in_tail in (before, after):
+        points = [Point(*row) for row in session.execute(in_tail.limit(1))]
+        # Neighbouring blocks may overlap a little.
+        for packed in session.execute(in_blocks.limit(2)):
+            points += map(Point, *chunks.unpack(*packed))
+        found.append([point for point in points if isfinite(point.value)])
+    return (
+        max((point for point in found[0] if point.t < start), default=None),
+        min((point for point in found[1] if point.t > end), default=None),
+    )
 
 
 def peak_time(session: Session, series_id: int, block: chunks.Header) -> int:

@@ -13,6 +13,7 @@ from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.analysis import rates
 from umlaut_async.analysis.exports.lanes import Stay, edges
 from umlaut_async.store import run_queries, series_queries, values
 
@@ -122,10 +123,15 @@ class _Run:
 
     def _counter(self, series: SeriesRow, name: str) -> Iterator[_Trace]:
         event = {"ph": "C", "cat": "series", "name": name, "pid": series.process_id, "tid": series.process_id}
+        reach, before = rates.reach(series), None
         for times, numbers in self._source.samples(series):
             for time, number in zip(times, numbers, strict=True):
+                # A counter has its value from its event on.
+                begin = rates.begin(time, before, reach)
+                before = time
                 if isfinite(number):  # JSON has nothing for the others
-                    yield event | {"ts": self._microseconds(time), "args": {series.unit or "value": number}}
+                    at = max(0.0, self._microseconds(begin))
+                    yield event | {"ts": at, "args": {series.unit or "value": number}}
 
     def _instant(self, time: int, process_id: int, category: str, name: str, arguments: _Trace) -> _Trace:
         at = {"pid": process_id, "tid": process_id, "ts": self._microseconds(time)}

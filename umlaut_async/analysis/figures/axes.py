@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from umlaut_async.text import duration, number
 
-__all__ = ["Tick", "index_ticks", "time_ticks", "value_range", "value_ticks"]
+__all__ = ["TIME", "Tick", "index_ticks", "time_ticks", "value_range", "value_ticks"]
+
+TIME = "sec"
+"""The unit whose values are shown with the prefix that fits them, such as ms."""
 
 _ROUND = (1, 2, 5, 10)
 _MINUTES = (60, 120, 300, 600, 900, 1800)
@@ -34,10 +37,11 @@ def time_ticks(start: float, end: float, most: int = 6) -> list[Tick]:
     step = _time_step(length / most)
     first = math.ceil(start / step - 1e-9)
     count = math.floor((end - first * step) / step + 1e-9) + 1
-    return [
-        Tick(min(1.0, max(0.0, (index * step - start) / length)), _time(index * step))
-        for index in range(first, first + count)
-    ]
+    times = [index * step for index in range(first, first + count)]
+    labels = [_time(time) for time in times]
+    if len(set(labels)) < count:
+        labels = [f"{number(time, 12)} s" for time in times]  # so short a time that they differ in later digits
+    return [Tick(min(1.0, max(0.0, (time - start) / length)), label) for time, label in zip(times, labels, strict=True)]
 
 
 def index_ticks(count: int, most: int = 6) -> list[Tick]:
@@ -59,14 +63,28 @@ def value_range(low: float, high: float) -> tuple[float, float]:
     return max(-_LARGEST, bottom - room) if bottom else 0.0, min(_LARGEST, top + room) if top else room
 
 
-def value_ticks(low: float, high: float, most: int = 4) -> list[Tick]:
-    """Return the ticks of an axis of values."""
+def value_ticks(low: float, high: float, unit: str = "", most: int = 4) -> list[Tick]:
+    """Return the ticks of an axis of values, those of times with their units."""
     length = high / 2 - low / 2
     if not 0 < length < math.inf:
         return []
     step = _round_step(2 * length / most if length < 1e300 else length)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [Tick((index * step / 2 - low / 2) / length, number(index * step, 6)) for index in range(first, last + 1)]
+    prefix, size = _prefix(max(-low, high)) if unit == TIME else ("", 1.0)
+    return [
+        Tick((index * step / 2 - low / 2) / length, f"{_value(index * step / size)}{prefix if index else ''}")
+        for index in range(first, last + 1)
+    ]
+
+
+def _prefix(seconds: float) -> tuple[str, float]:
+    found = ((name, size) for name, size in ((" ns", 1e-9), (" µs", 1e-6), (" ms", 1e-3)) if seconds < 1000 * size)
+    return next(found, (" s", 1.0))
+
+
+def _value(value: float) -> str:
+    text = number(value, 6)
+    return f"{value:g}" if "e" in text else text
 
 
 def _time_step(least: float) -> float:

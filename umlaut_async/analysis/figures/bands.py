@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from umlaut_async.store.chunks import Header
 
@@ -28,7 +28,13 @@ class Column(NamedTuple):
 
 
 def reduce(
-    headers: Iterable[Header], times: Sequence[int], values: Sequence[float], start: int, end: int, count: int
+    headers: Iterable[Header],
+    times: Sequence[int],
+    values: Sequence[float],
+    start: int,
+    end: int,
+    count: int,
+    begin: Callable[[int], int] | None = None,
 ) -> list[Column]:
     """Return the columns of a series in a window.
 
@@ -36,16 +42,17 @@ def reduce(
     were is not known, and a peak may be drawn too wide, but is never left out.
 
     Args:
-        headers: The blocks that are known by their header alone; all of them lie in the window.
-        times: The times of the other samples, in ascending order, all in the window.
+        headers: The blocks that are known by their header alone; all of them end in the window.
+        times: The times of the other samples, in ascending order, all of which count for some of the window.
         values: Their finite values.
         start: The start of the window.
         end: Its end, which belongs to it.
         count: Into how many columns the window is divided.
+        begin: Tells of the sample with an index from when on it counts: until its time, at which it begins by default.
     """
     grid = _Grid(start, end, count)
     found: dict[int, Column] = {}
-    for index, column in [*_of_samples(times, values, grid), *_of_headers(headers, grid)]:
+    for index, column in [*_of_samples(times, values, grid, begin or times.__getitem__), *_of_headers(headers, grid)]:
         found[index] = merged(found[index], column) if index in found else column
     return [found[index] for index in sorted(found)]
 
@@ -89,16 +96,22 @@ class _Grid(NamedTuple):
     end: int
     columns: int
 
+    def clipped(self, time: int) -> int:
+        """Return a time, or that of the window which is nearest to it."""
+        return min(max(time, self.start), self.end)
+
     def column(self, time: int) -> int:
         """Return the column of a time."""
-        return (time - self.start) * self.columns // (self.end - self.start + 1)
+        return (self.clipped(time) - self.start) * self.columns // (self.end - self.start + 1)
 
     def begin(self, index: int) -> int:
         """Return the first nanosecond of a column."""
         return self.start - (-index * (self.end - self.start + 1) // self.columns)
 
 
-def _of_samples(times: Sequence[int], values: Sequence[float], grid: _Grid) -> Iterator[tuple[int, Column]]:
+def _of_samples(
+    times: Sequence[int], values: Sequence[float], grid: _Grid, begin: Callable[[int], int]
+) -> Iterator[tuple[int, Column]]:
     at = 0
     while at < len(times):
         index = grid.column(times[at])
@@ -106,12 +119,14 @@ def _of_samples(times: Sequence[int], values: Sequence[float], grid: _Grid) -> I
         here = values[at:after]
         low, high = min(here), max(here)
         mean = sum(value / len(here) for value in here) if max(-low, high) > 1e300 else sum(here) / len(here)
-        yield index, Column(times[at], times[after - 1], after - at, low, min(max(mean, low), high), high)
+        first, last = grid.clipped(begin(at)), grid.clipped(times[after - 1])
+        yield index, Column(first, last, after - at, low, min(max(mean, low), high), high)
         at = after
 
 
 def _of_headers(headers: Iterable[Header], grid: _Grid) -> Iterator[tuple[int, Column]]:
     for t0, t1, summary in headers:
+        t0, t1 = grid.clipped(t0), grid.clipped(t1)
         length = t1 - t0 + 1
         for index in range(grid.column(t0), grid.column(t1) + 1):
             first, last = max(t0, grid.begin(index)), min(t1, grid.begin(index + 1) - 1)

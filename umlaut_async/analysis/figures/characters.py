@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from umlaut_async.analysis.figures.axes import time_ticks, value_range
+from umlaut_async.analysis.figures.axes import TIME, time_ticks, value_range
 from umlaut_async.analysis.figures.sentences import about_chart, calls_of
-from umlaut_async.text import number, safe
+from umlaut_async.text import quantity, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,9 @@ def lines(figure: Figure, width: int) -> Iterator[str]:
     for chart in figure.charts:
         yield ""
         yield about_chart(figure, chart)
-        yield from _plot(figure, chart, columns)
-        yield _axis(ticks, columns)
+        if chart.curves:
+            yield from _plot(figure, chart, columns)
+            yield _axis(ticks, columns)
     yield ""
     yield f"{_BAR} mean or call  {_BAND} lowest to highest  {_FAILED} failed  {_RUNNING} running"
 
@@ -56,6 +57,7 @@ def _bars(figure: Figure, row: Row, columns: int) -> str:
 
 def _plot(figure: Figure, chart: Chart, columns: int) -> Iterator[str]:
     low, high = value_range(chart.low, chart.high)
+    unit = chart.unit if chart.unit == TIME else ""  # the sentence above says the others
     cells = [[_NONE] * columns for _ in range(HEIGHT)]
 
     def level(value: float) -> int:
@@ -73,7 +75,8 @@ def _plot(figure: Figure, chart: Chart, columns: int) -> Iterator[str]:
     for row in reversed(range(HEIGHT)):
         share = row / (HEIGHT - 1)
         labelled = row in (0, HEIGHT // 2, HEIGHT - 1)
-        label = number(low * (1 - share) + high * share) if labelled else ""
+        value = low * (1 - share) + high * share
+        label = (quantity(value, unit) if value else "0") if labelled else ""
         yield f"{label:>{LABEL - 2}} ┤{''.join(cells[row])}".rstrip()
 
 

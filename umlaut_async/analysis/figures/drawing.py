@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from umlaut_async.analysis.figures.axes import Tick, time_ticks, value_range, value_ticks
+from umlaut_async.analysis.figures.axes import TIME, Tick, time_ticks, value_range, value_ticks
 from umlaut_async.analysis.figures.bands import fewer
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
 from umlaut_async.analysis.figures.sentences import about_bar, about_chart, about_row, about_rows, calls_of, offset
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from umlaut_async.analysis.figures.bands import Column
-    from umlaut_async.analysis.figures.figure import Chart, Curve, Figure
+    from umlaut_async.analysis.figures.curves import Curve
+    from umlaut_async.analysis.figures.figure import Chart, Figure
     from umlaut_async.analysis.figures.lanes import Row
 
 __all__ = ["COLOURS", "curve_shapes", "drawn", "figure_block", "legend", "line", "plot", "time_axis", "value_axis"]
@@ -64,11 +65,11 @@ def time_axis(ticks: Sequence[Tick]) -> Markup:
     return line("", element("div", *labels, class_="axis", aria_hidden="true"))
 
 
-def value_axis(low: float, high: float) -> list[Markup]:
+def value_axis(low: float, high: float, unit: str = "") -> list[Markup]:
     """Return the labels of an axis of values, which lie over the plot."""
     return [
         element("span", tick.label, class_="value", style=f"top:{100 * (1 - tick.at):.1f}%", aria_hidden="true")
-        for tick in value_ticks(low, high)
+        for tick in value_ticks(low, high, unit)
     ]
 
 
@@ -147,8 +148,10 @@ def _row(figure: Figure, row: Row, colour: int, ticks: Sequence[Tick]) -> Markup
 
 
 def _chart(figure: Figure, chart: Chart, ticks: Sequence[Tick]) -> Markup:
-    low, high = value_range(chart.low, chart.high)
     said = about_chart(figure, chart)
+    if not chart.curves:
+        return figure_block(chart.type, "No samples in this time.")
+    low, high = value_range(chart.low, chart.high)
     shapes = [
         curve_shapes(
             [[(figure.at(column.first), figure.at(column.last), column) for column in part] for part in curve.parts],
@@ -158,8 +161,9 @@ def _chart(figure: Figure, chart: Chart, ticks: Sequence[Tick]) -> Markup:
         )
         for at, curve in enumerate(chart.curves)
     ]
-    plotted = plot(said, "7.5rem", *shapes, ticks=ticks, beside=value_axis(low, high))
-    name = joined([element("small", chart.unit), legend([curve.label for curve in chart.curves])])
+    plotted = plot(said, "7.5rem", *shapes, ticks=ticks, beside=value_axis(low, high, chart.unit))
+    unit = "" if chart.unit == TIME else element("small", chart.unit)
+    name = joined([unit, legend([curve.label for curve in chart.curves])])
     tables = (_curve_table(figure, chart, curve) for curve in chart.curves)
     content = line(name, plotted), time_axis(ticks), details(f"Data: {safe(chart.type)}", *tables)
     return figure_block(chart.type, said.partition(": " if len(chart.curves) == 1 else "series. ")[2], *content)

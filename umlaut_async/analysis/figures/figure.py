@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.analysis.figures.bands import Column, connected, merged, reduce
+from umlaut_async.analysis.figures.curves import Curve, Window, curve, few
 from umlaut_async.analysis.figures.lanes import Call, Row, rows
+from umlaut_async.analysis.labels import labels
 from umlaut_async.errors import ArgumentError
-from umlaut_async.store import run_queries, series_queries
+from umlaut_async.store import run_queries, series_queries, stage_queries
+from umlaut_async.store.models import process_of
 from umlaut_async.text import duration
 
 if TYPE_CHECKING:
@@ -16,38 +18,17 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from umlaut_async.store.queries import RunInfo
-    from umlaut_async.store.run_queries import CallRow, ProcessRow, SeriesRow
-    from umlaut_async.store.series_queries import Part
+    from umlaut_async.store.run_queries import ProcessRow, SeriesRow
 
-__all__ = ["Chart", "Curve", "Figure", "build"]
+__all__ = ["Chart", "Figure", "build"]
 
 COLUMNS = 1000
-MOST_CURVES = 8
 # What a figure unpacks at most: a quarter of a second's work. Beyond it the headers of the blocks have to do.
 _UNPACKED_BLOCKS = 256
 _MOST_OF_ONE = 64
-# Ticks may be missed; where more are missing, nothing was sampled.
-_GAP = 3.5
 _SECOND = 1_000_000_000
 # What databases can compare times with.
 _LATEST = 2**63 - 1
-
-
-class Curve(NamedTuple):
-    """One series, or several as one, within the window of a figure."""
-
-    label: str
-    parts: list[list[Column]]
-    """Between two parts nothing was sampled."""
-    samples: int
-    low: float
-    mean: float
-    peak: float
-    peak_at: int
-    """When the peak was, in nanoseconds since the epoch."""
-    provenance: str
-    unpacked: bool
-    """Whether each sample was seen, not only what their blocks say of them."""
 
 
 class Chart(NamedTuple):
@@ -56,16 +37,17 @@ class Chart(NamedTuple):
     type: str
     unit: str
     curves: list[Curve]
+    """None where nothing was sampled in this time."""
 
     @property
     def low(self) -> float:
         """The lowest value."""
-        return min(curve.low for curve in self.curves)
+        return min((curve.low for curve in self.curves), default=0.0)
 
     @property
     def high(self) -> float:
         """The highest value."""
-        return max(curve.peak for curve in self.curves)
+        return max((curve.peak for curve in self.curves), default=0.0)
 
 
 class Figure(NamedTuple):
@@ -108,33 +90,34 @@ def build(
         ArgumentError: There are no samples of such a type, or the window is empty.
     """
     processes = {process.id: process for process in run_queries.processes(session, run.uuid)}
-    calls = _calls(run_queries.calls(session, run.uuid), run, processes)
+    calls = _calls(session, run, processes)
     start, end = _window(session, run, calls, processes, since, until)
     known = run_queries.series(session, run.uuid)
     chosen = _chosen(known, metrics)
-    labels = _labels(known, processes)
+    told_apart = labels(known, processes)
     most_blocks = min(_MOST_OF_ONE, _UNPACKED_BLOCKS // max(1, len(chosen)))
-    charts: dict[tuple[str, str], list[tuple[Curve, int]]] = {}
+    charts: dict[tuple[str, str], list[Curve]] = {}
     for series in chosen:
-        part = series_queries.part(session, series.id, start, end, most_blocks)
-        if part.headers or part.samples.times:
-            curve = _curve(session, series, part, labels[series.id], start, end, columns)
-            charts.setdefault((series.type, series.unit), []).append((curve, series.interval))
-    drawn = [Chart(type_, unit, _few(curves)) for (type_, unit), curves in charts.items()]
+        label = told_apart[series.id] or series.source or series.type
+        found = curve(session, series, label, Window(start, end, columns), most_blocks)
+        # Whoever asks for a metric or a time is told where nothing was sampled.
+        if found is not None or (metrics, since, until) != (None, None, None):
+            charts.setdefault((series.type, series.unit), []).extend([found] if found else [])
+    drawn = [Chart(type_, unit, few(curves)) for (type_, unit), curves in charts.items()]
     return Figure(run, start, end, rows(calls, start, end), drawn)
 
 
-def _calls(found: Sequence[CallRow], run: RunInfo, processes: dict[int, ProcessRow]) -> list[Call]:
-    calls = []
-    for call in found:
-        if call.duration is not None:
-            end = call.started + call.duration
-        else:
-            process = processes.get(call.process_id)
-            seen = (run.ended, process and process.ended, process and process.last_seen)
-            end = max(call.started, *(time for time in seen if time is not None))
-        calls.append(Call(call.id, call.parent, call.name, call.started, max(call.started, end), call.status))
-    return calls
+def _calls(session: Session, run: RunInfo, processes: dict[int, ProcessRow]) -> list[Call]:
+    ends = {}
+    for process in processes.values():
+        seen = (run.ended, process.ended, process.last_seen)
+        ends[process.id] = max(time for time in seen if time is not None)
+    columns = dict(zip(stage_queries.CALL_COLUMNS, stage_queries.call_columns(session, run.uuid), strict=True))
+    known = zip(*(columns[name] for name in ("id", "parent", "name", "started", "duration", "status")), strict=True)
+    return [
+        Call(id_, parent, name, start, max(start, ends[process_of(id_)] if took is None else start + took), status)
+        for id_, parent, name, start, took, status in known
+    ]
 
 
 def _window(
@@ -147,13 +130,18 @@ def _window(
 ) -> tuple[int, int]:
     sampled = series_queries.extent(session, run.uuid)
     starts = [run.started, *(call.start for call in calls), *([sampled.first] if sampled else [])]
-    ends = [call.end for call in calls] + ([sampled.last] if sampled else [])
+    ends = starts + [call.end for call in calls] + ([sampled.last] if sampled else [])
     ends += [run.ended] if run.ended is not None else [process.last_seen for process in processes.values()]
-    start = min(starts) if since is None else run.started + round(since * _SECOND)
-    end = max(starts + ends) if until is None else run.started + round(until * _SECOND)
-    if end < start or ((since is not None or until is not None) and end == start):
-        shown = duration((max(starts + ends) - run.started) / _SECOND)
-        raise ArgumentError(f"the window ends before it begins; the run has {shown} to show")
+    first, last = min(starts), max(ends)
+    start = first if since is None else run.started + round(since * _SECOND)
+    end = last if until is None else run.started + round(until * _SECOND)
+    if since is not None and until is not None and end <= start:
+        raise ArgumentError("the window ends before it begins")
+    if since is not None and start >= last:
+        shown = duration((last - run.started) / _SECOND)
+        raise ArgumentError(f"the run ends after {shown}" if run.ended is not None else f"the run has {shown} so far")
+    if until is not None and end <= first:
+        raise ArgumentError("the window ends before the run begins")
     start = min(max(start, -_LATEST), _LATEST - 1)
     return start, min(max(end, start + 1), _LATEST)
 
@@ -166,76 +154,3 @@ def _chosen(known: Sequence[SeriesRow], metrics: Sequence[str] | None) -> list[S
             types = ", ".join(dict.fromkeys(series.type for series in known)) or "nothing"
             raise ArgumentError(f"the run has no samples of {metric!r}; sampled were: {types}")
     return [series for metric in dict.fromkeys(metrics) for series in known if series.type == metric]
-
-
-def _labels(known: Sequence[SeriesRow], processes: dict[int, ProcessRow]) -> dict[int, str]:
-    """Say of each series what tells it from the others of its type."""
-    labels = {}
-    for series in known:
-        others = [other for other in known if (other.type, other.unit) == (series.type, series.unit)]
-        label = []
-        if len({other.process_id for other in others}) > 1:
-            label.append(_process_label(processes.get(series.process_id)))
-        same = [other for other in others if other.process_id == series.process_id]
-        if len({other.source for other in same}) > 1:
-            label.append(series.source)
-        if len({other.interval for other in same}) > 1:
-            label.append(f"every {duration(series.interval / _SECOND)}")
-        alike = [other.id for other in same if (other.source, other.interval) == (series.source, series.interval)]
-        if len(alike) > 1:
-            label.append(f"no. {alike.index(series.id) + 1}")
-        labels[series.id] = ", ".join(label) or series.source or series.type
-    return labels
-
-
-def _process_label(process: ProcessRow | None) -> str:
-    if process is None:
-        return "unknown process"
-    return f"process {process.pid}" if process.rank is None else f"rank {process.rank}"
-
-
-def _curve(session: Session, series: SeriesRow, part: Part, label: str, start: int, end: int, columns: int) -> Curve:
-    headers, (times, values) = part
-    found = reduce(headers, times, values, start, end, columns)
-    total = found[0]
-    for column in found[1:]:
-        total = merged(total, column)
-    if values and max(values) == total.high:
-        peak_at = times[values.index(total.high)]
-    else:
-        peak_at = series_queries.peak_time(session, series.id, max(headers, key=lambda header: header.summary.max))
-    samples = len(times) + sum(header.summary.n for header in headers)
-    parts = connected(found, round(_GAP * series.interval))
-    return Curve(
-        label, parts, samples, total.low, total.mean, total.high, peak_at, series.provenance, unpacked=not headers
-    )
-
-
-def _few(found: Sequence[tuple[Curve, int]]) -> list[Curve]:
-    """Return at most so many curves as can be told apart, the highest by themselves and the others as one band."""
-    curves = [curve for curve, _ in found]
-    if len(curves) <= MOST_CURVES:
-        return curves
-    highest = sorted(curves, key=lambda curve: curve.peak, reverse=True)
-    own, others = highest[: MOST_CURVES - 1], highest[MOST_CURVES - 1 :]
-    columns = sorted(column for curve in others for part in curve.parts for column in part)
-    joined: list[Column] = []
-    for column in columns:
-        if joined and column.first <= joined[-1].last:
-            joined[-1] = merged(joined[-1], column)
-        else:
-            joined.append(column)
-    samples = sum(curve.samples for curve in others)
-    rest = Curve(
-        f"{len(others)} others",
-        connected(joined, round(_GAP * max(interval for _, interval in found))),
-        samples,
-        min(curve.low for curve in others),
-        sum(curve.mean * (curve.samples / samples) for curve in others),
-        others[0].peak,
-        others[0].peak_at,
-        # The alphabet orders provenances as needed: one estimate makes an estimate.
-        min(curve.provenance for curve in others),
-        all(curve.unpacked for curve in others),
-    )
-    return [*own, rest]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from umlaut_async.analysis.figures.axes import value_range
+from umlaut_async.analysis.figures.axes import TIME, value_range, value_ticks
 from umlaut_async.analysis.figures.sentences import about_curve, calls_of
 from umlaut_async.analysis.figures.style import LIGHT
 from umlaut_async.analysis.tables import MissingExtraError
@@ -13,8 +13,6 @@ from umlaut_async.errors import ArgumentError
 from umlaut_async.text import safe
 
 if TYPE_CHECKING:
-    import os
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
@@ -29,8 +27,8 @@ _DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 3), (9, 3, 2, 3))
 _LONGEST = 28
 
 
-def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as a PNG file.
+def save_picture(figure: Figure, target: IO[bytes]) -> None:
+    """Write a figure as PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -48,7 +46,7 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
         try:
             canvas = _drawn(Canvas, figure)
             FigureCanvasAgg(canvas)
-            canvas.savefig(path, format="png", dpi=110)
+            canvas.savefig(target, format="png", dpi=110)
         except (ArithmeticError, ValueError) as error:
             raise ArgumentError(f"matplotlib cannot draw numbers as large as these: {error}; use --html") from error
 
@@ -103,11 +101,19 @@ def _chart(axes: Axes, figure: Figure, chart: Chart) -> None:
             (line,) = axes.plot(times, means, linewidth=1.2, label=label, color=_colour(at), marker=marker)
             line.set_dashes(_DASHES[at % len(_DASHES)])
             label = None
-    axes.set_ylim(*value_range(chart.low, chart.high))
+    low, high = value_range(chart.low, chart.high)
+    ticks = value_ticks(low, high, chart.unit)
+    axes.set_yticks([low * (1 - tick.at) + high * tick.at for tick in ticks], [tick.label for tick in ticks])
+    axes.set_ylim(low, high)
     name = safe(chart.type, longest=_LONGEST)
-    axes.set_ylabel(f"{name} ({safe(chart.unit, longest=_LONGEST)})" if chart.unit else name, parse_math=False)
+    unit = "" if chart.unit == TIME else safe(chart.unit, longest=_LONGEST)  # the ticks have theirs
+    axes.set_ylabel(f"{name} ({unit})" if unit else name, parse_math=False)
     axes.grid(color=LIGHT["line"])
     axes.set_axisbelow(True)
+    if not chart.curves:
+        axes.text(0.5, 0.5, "no samples in this time", transform=axes.transAxes, ha="center", color=LIGHT["muted"])
+        axes.set_yticks([])
+        return
     for text in axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=7, ncols=1).get_texts():
         text.set_parse_math(False)
 

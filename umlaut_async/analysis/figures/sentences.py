@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from umlaut_async.text import duration, quantity, safe
 
 if TYPE_CHECKING:
-    from umlaut_async.analysis.figures.figure import Chart, Curve, Figure
+    from umlaut_async.analysis.figures.curves import Curve
+    from umlaut_async.analysis.figures.figure import Chart, Figure
     from umlaut_async.analysis.figures.lanes import Bar, Row
 
 __all__ = ["about_bar", "about_chart", "about_curve", "about_row", "about_rows", "calls_of", "offset"]
@@ -21,6 +22,9 @@ def offset(figure: Figure, time: int) -> str:
 
 def about_curve(figure: Figure, curve: Curve, unit: str) -> str:
     """Say what a series comes to."""
+    if not curve.samples:
+        values = dict.fromkeys(quantity(value, unit) for value in (curve.low, curve.peak))
+        return f"no samples in this time; {' to '.join(values)} between the nearest before and after it"
     mean, peak = quantity(curve.mean, unit), quantity(curve.peak, unit)
     estimated = ", estimated" if curve.provenance == "estimated" else ""
     samples = f"{curve.samples:,} sample{'' if curve.samples == 1 else 's'}"
@@ -29,6 +33,8 @@ def about_curve(figure: Figure, curve: Curve, unit: str) -> str:
 
 def about_chart(figure: Figure, chart: Chart) -> str:
     """Say what the series of one type come to."""
+    if not chart.curves:
+        return f"{safe(chart.type)}: no samples in this time."
     if len(chart.curves) == 1:
         return f"{safe(chart.type)}: {about_curve(figure, chart.curves[0], chart.unit)}."
     each = (f"{safe(curve.label)}: {about_curve(figure, curve, chart.unit)}" for curve in chart.curves)
