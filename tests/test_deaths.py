@@ -289,3 +289,44 @@ def test_there_is_a_heartbeat_each_second_whatever_the_flush_interval(
         process.wait(10)
         if collector == "process":
             support.until(lambda: anywhere.read("select * from run where status = 'lost'"))
+
+
+BECOMES = """
+import asyncio, os, sys, time
+from umlaut_async import Benchmark
+benchmark = Benchmark("runs.db")
+asyncio.run(benchmark.open())
+benchmark.log("value", "mine", 1)
+asyncio.run(benchmark.flush())
+print("ready", flush=True)
+sys.stdin.readline()
+os.execv(sys.executable, [sys.executable, "-c", "print('another', flush=True); input()"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells one program of a process from another")
+def test_a_process_that_has_become_another_program_has_lost_its_run(database: Path, tmp_path: Path) -> None:
+    def status() -> str:
+        with reading(database) as session:
+            (run,) = queries.runs(session)
+        return run.status
+
+    with subprocess.Popen(
+        [sys.executable, "-c", BECOMES],
+        cwd=tmp_path, env=support.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert status() == "running"
+        # Also one that stands still runs on.
+        process.send_signal(signal.SIGSTOP)
+        assert status() == "running"
+        process.send_signal(signal.SIGCONT)
+        print(file=process.stdin, flush=True)
+        assert process.stdout.readline() == "another\n"
+        assert status() == "lost"
+        assert support.read(database, "select status from run") == [{"status": "running"}]
+        process.communicate("\n")
+        assert process.returncode == 0
+    assert status() == "lost"

@@ -14,6 +14,7 @@ from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.launchers import rank, shared_run
 from umlaut_async.collector.rows import Rows
 from umlaut_async.records import EventRecord
+from umlaut_async.store.programs import mark
 
 if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
@@ -62,7 +63,7 @@ async def open_run(
             "ended": None,
             "status": "running",
             "environment": {},
-            "collector": {"mode": settings.collector},
+            "collector": {"mode": settings.collector, **_program(pid, settings)},
         },
         process=_process(pid, settings.started),
         ledger=ledger,
@@ -99,6 +100,14 @@ async def join_run(
     process_id = await writer.join(_process(pid, since_epoch(now())), ledger)
     rows = Rows(process_id, parent, link.sources, sampler.faults, events.append)
     return Intake(pid, link, sampler, rows, writer, ledger, events)
+
+
+def _program(pid: int, settings: RunSettings) -> dict[str, Any]:
+    """Return by what readers see that the process which records has become another program, and records no more."""
+    # A collector in a process of its own sees that itself.
+    if settings.collector == "process" or (word := mark(pid, settings.uuid)) is None:
+        return {}
+    return {"program": {"host": socket.gethostname(), "pid": pid, "mark": word}}
 
 
 def _process(pid: int, started: int) -> dict[str, Any]:

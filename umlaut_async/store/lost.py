@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, select
 from umlaut_async.records import LOST
 from umlaut_async.store.location import is_alive
 from umlaut_async.store.models import Process, Run, Span
+from umlaut_async.store.programs import mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,14 +51,15 @@ def find(session: Session, uuids: Collection[str] | None = None) -> Lost:
     """
     query = (
         select(Process.run_uuid, Process.id, Process.host, Process.pid, Process.pid_started, Process.last_seen)
+        .add_columns(Run.collector)
         .join(Run, Run.uuid == Process.run_uuid)
         .where(Run.status == _RUNNING, Process.ended.is_(None))
     )
     if uuids is not None:
         query = query.where(Run.uuid.in_(uuids))
     by_run: dict[str, list[tuple[int, bool, int]]] = {}
-    for run_uuid, process_id, host, pid, pid_started, last_seen in session.execute(query):
-        gone = _is_gone(host, pid, pid_started, last_seen)
+    for run_uuid, process_id, host, pid, pid_started, last_seen, collector in session.execute(query):
+        gone = _is_gone(host, pid, pid_started, last_seen) or _is_another(host, pid, run_uuid, collector)
         by_run.setdefault(run_uuid, []).append((process_id, gone, last_seen))
     if not by_run:
         return _NOTHING
@@ -73,6 +75,15 @@ def find(session: Session, uuids: Collection[str] | None = None) -> Lost:
 
 def _is_gone(host: str, pid: int, pid_started: int | None, last_seen: int) -> bool:
     return not is_alive(pid, pid_started) if host == socket.gethostname() else _is_stale(last_seen)
+
+
+def _is_another(host: str, pid: int, run_uuid: str, collector: Any) -> bool:
+    """Return whether a process of this machine has become another program since the run began."""
+    program = collector.get("program") if isinstance(collector, dict) else None
+    if not isinstance(program, dict) or (host, pid) != (program.get("host"), program.get("pid")):
+        return False
+    word = mark(pid, run_uuid) if host == socket.gethostname() else None
+    return word is not None and word != program.get("mark")
 
 
 def _is_stale(last_seen: int) -> bool:
