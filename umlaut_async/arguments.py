@@ -57,6 +57,6 @@ def checked_seconds(name: str, seconds: object) -> float:
     """Return an argument that must be a number of seconds, greater than 0."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise ArgumentTypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds <= sys.float_info.max:
         raise ArgumentError(f"{name} must be greater than 0 and finite, not {seconds}")
-    return seconds
+    return float(seconds)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_DEFECT = "the link to the collector failed, which is a defect of umlaut_async"
+
 
 def attach(channel: Channel, link: Link) -> None:
     """Let the calls signal over a channel what they need at once."""
@@ -82,15 +84,18 @@ def forward(
         forwarder.answer_left(reason)
         ledger.drop(aftermath.REASON, ledger.account().in_flight)
     except BaseException as error:
-        _logger.exception(
-            "the link to the collector failed, which is a defect of umlaut_async; nothing more is recorded"
-        )
-        channel.close()
-        ledger.drop("not stored", ledger.account().in_flight)
-        link.close(StoreError(f"the link to the collector failed, which is a defect of umlaut_async: {error!r}"))
+        give_up(error, channel, link, ledger)
         opened.set()
         settled.set()
     return True
+
+
+def give_up(error: BaseException, channel: Channel, link: Link, ledger: Ledger) -> None:
+    """Say that the link has failed, and answer whoever waits."""
+    _logger.error("%s; nothing more is recorded", _DEFECT, exc_info=error)
+    channel.close()
+    ledger.drop("not stored", ledger.account().in_flight)
+    link.close(StoreError(f"{_DEFECT}: {error!r}"))
 
 
 def _tell_end(link: Link, ledger: Ledger) -> None:

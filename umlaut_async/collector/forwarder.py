@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from umlaut_async import errors
 from umlaut_async.collector import wire
 from umlaut_async.collector.limits import FULL
-from umlaut_async.collector.outgoing import Outgoing, announcement, narrow
+from umlaut_async.collector.outgoing import Outgoing, announcement
 from umlaut_async.collector.sampler import Sampler
+from umlaut_async.collector.sendable import sendable
 from umlaut_async.errors import StoreError
 from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, ValueRecord, is_counted
 
@@ -72,7 +73,7 @@ class Forwarder:
         self._channel.listen(self._reply, lambda *_: None)
         self._link.listen(asyncio.get_running_loop(), self._woken)
         with contextlib.suppress(OSError):
-            await self._channel.send(wire.encode(wire.Batch(hello=self._hello)))
+            await self._channel.send(wire.greeting(self._hello))
         await self._first(self._answered.wait(), self._channel.ended())
         if self._answered.is_set():
             self._link.announce = self._announce
@@ -158,16 +159,9 @@ class Forwarder:
         if batch == _NOTHING:
             return
         try:
-            try:
-                message = wire.encode(batch)
-            except OverflowError:
-                narrow(batch)
-                message = wire.encode(batch)
-        except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
-            _logger.exception("records could not be sent to the collector, which is a defect of umlaut_async")
-            lost = len(batch.calls) + len(batch.values)
-            dropped = {**batch.dropped, "defect": lost}
-            message = wire.encode(wire.Batch(dropped=dropped, requests=batch.requests))
+            message = wire.encode(batch)
+        except (OverflowError, TypeError, ValueError):
+            message = wire.encode(sendable(batch))
         with contextlib.suppress(OSError):
             await self._channel.send(message)
 

@@ -96,7 +96,7 @@ def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connected:
             connected.settimeout(1)
             connected.connect(address.socket)
-            connected.send(bytes((LAST_TAG,)) + wire.encode(wire.Batch(hello=hello)))
+            connected.send(bytes((LAST_TAG,)) + wire.greeting(hello))
 
 
 def _connect(channel: Channel, address: Address) -> bool:

@@ -179,16 +179,3 @@ def announcement(series: Series) -> wire.AnnouncedSeries:
         series.number, series.measure_type, series.unit, series.description, interval, probe.source, probe.place.value,
         probe.provenance, probe.rate is not None, probe.outside,
     )  # fmt: skip
-
-
-def narrow(batch: wire.Batch) -> None:
-    """Make floats of integers that are too long for the wire, in what users counted and read."""
-    batch.edges = [edge._replace(reading=_narrowed(edge.reading)) for edge in batch.edges]
-    batch.calls = [
-        (*call[:8], call[8] and {key: _narrowed(value) for key, value in call[8].items()}, *call[9:])
-        for call in batch.calls
-    ]
-
-
-def _narrowed(number: Any) -> Any:
-    return float(number) if isinstance(number, int) and number.bit_length() > 63 else number

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector import thread
-from umlaut_async.collector.attachment import attach, forward
+from umlaut_async.collector.attachment import attach, forward, give_up
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.threads import start_daemon
 from umlaut_async.collector.unseen import run_python
@@ -72,7 +72,7 @@ def start(
     channel = Channel(ours)
     attach(channel, link)
 
-    def work() -> None:
+    def collect() -> None:
         # The call that comes first is under way, and importing and starting a process take a few milliseconds.
         time.sleep(_GRACE)
         why = _launch(theirs)
@@ -89,6 +89,16 @@ def start(
         link.notify = None
         link.idle.extend(series for series in list(link.series.values()) if series.calls)
         thread.collect(settings._replace(collector="thread", resumes=True), link, ledger, opened, settled)
+
+    def work() -> None:
+        try:
+            collect()
+        except BaseException as error:
+            theirs.close()
+            give_up(error, channel, link, ledger)
+        finally:
+            opened.set()
+            settled.set()
 
     try:
         start_daemon(work, "umlaut-collector")

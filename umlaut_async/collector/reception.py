@@ -50,7 +50,7 @@ class Reception:
     def _message(self, content: bytes) -> None:
         batch = wire.decode_batch(content)
         if batch.hello is not None and not self._hello.done():
-            self._hello.set_result(batch.hello)
+            self._hello.set_result(wire.greeted(batch.hello))
         else:
             self._act(lambda connection: connection.take(batch))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 # The decoders look up the types of fields.
 from umlaut_async.collector.settings import RunSettings  # noqa: TC001
 from umlaut_async.records import Ending, StageRecord, Status, Steps, ValueRecord
+from umlaut_async.scalars import underived
 
 
 class Hello(NamedTuple):
@@ -103,7 +105,8 @@ EndedCall = tuple[
 class Batch(msgspec.Struct, array_like=True, omit_defaults=True):
     """What a measured process says, to be taken in the order of the fields."""
 
-    hello: Hello | None = None
+    hello: str | None = None
+    """See `greeting`."""
     series: list[AnnouncedSeries] = []
     loops: list[AnnouncedLoops] = []
     stages: list[StageRecord] = []
@@ -136,10 +139,32 @@ class Reply(msgspec.Struct, array_like=True, omit_defaults=True):
     """Whether the run ends, so that this process is to send what it still has."""
 
 
-_encoder = msgspec.msgpack.Encoder()
+def _plain(value: Any) -> Any:
+    """Return what is sent of a value of a class that msgspec does not know, as numpy's are that derive from plain ones.
+
+    Raises:
+        TypeError: There is nothing.
+    """
+    if (plain := underived(value)) is value:
+        raise TypeError(f"a {type(value).__name__} cannot be sent")
+    return plain
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _batches = msgspec.msgpack.Decoder(Batch)
 _replies = msgspec.msgpack.Decoder(Reply)
 
 encode = _encoder.encode
 decode_batch = _batches.decode
 decode_reply = _replies.decode
+
+
+def greeting(hello: Hello) -> bytes:
+    """Return the message that says who connects."""
+    # Names of files and arguments may be bytes that are no text in UTF-8. Python has a form for these, and so has JSON.
+    return encode(Batch(hello=json.dumps(hello)))
+
+
+def greeted(hello: str) -> Hello:
+    """Return who has said so."""
+    return msgspec.convert(json.loads(hello), Hello)

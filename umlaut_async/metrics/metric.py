@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import weakref
 from typing import Any, ClassVar, Protocol
 
@@ -191,6 +192,6 @@ def _check_reduction(reduction: object) -> None:
 def _checked_interval(interval: object) -> float:
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         raise ArgumentTypeError(f"interval must be a number of seconds, not {type(interval).__name__}")
-    if not _SHORTEST_INTERVAL <= interval < float("inf"):
+    if not _SHORTEST_INTERVAL <= interval <= sys.float_info.max:
         raise ArgumentError(f"interval must be at least {_SHORTEST_INTERVAL} seconds and finite, not {interval}")
-    return interval
+    return float(interval)

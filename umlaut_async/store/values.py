@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, CorruptStoreError
+from umlaut_async.scalars import underived
 
 __all__ = ["decode", "encode", "plain", "split", "storable"]
 
@@ -35,12 +36,10 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     # Subclasses (of enumerations, of numpy) become the plain types.
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, int):
-        return int(value)
+    if isinstance(value, (str, int)):
+        return underived(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _name(value)
+        return underived(value) if math.isfinite(value) else _name(value)
     if isinstance(value, Mapping):
         return {str(_plain(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, range)):
@@ -101,7 +100,8 @@ def split(value: Any) -> tuple[float | None, str | None]:
 
 def storable(text: str) -> str:
     """Return a text as databases take it: lone surrogates, which have no UTF-8 form, are written as escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    # Texts of derived classes, such as numpy's, become plain ones.
+    return str.__str__(text) if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(text: str) -> Any:
