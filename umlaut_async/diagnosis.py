@@ -14,21 +14,22 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from umlaut_async import metrics
 from umlaut_async.clock import now
-from umlaut_async.probes import FIRST_DEADLINE, Place, Probe, UnavailableError, nvml
+from umlaut_async.probes import FIRST_DEADLINE, Lack, Place, Probe, UnavailableError, nvml
 from umlaut_async.probes.cuda import seconds_between
 from umlaut_async.probes.process import MIB
 from umlaut_async.probes.tree_sources import source_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from umlaut_async.metrics import Metric
 
 T = TypeVar("T")
+_Look: TypeAlias = "tuple[float, Resolution | None, Sequence[Lack]]"
 
 _DEADLINE_OF_TORCH = 60.0
 _READINGS = 5
@@ -64,6 +65,8 @@ class Finding:
     """The seconds that a reading takes, the median of several."""
     reason: str | None = None
     cure: str | None = None
+    lacks: tuple[dict[str, str | None], ...] = ()
+    """What its numbers lack here, with `part`, `reason` and `cure`, where it works all the same."""
 
 
 class Check(NamedTuple):
@@ -77,6 +80,8 @@ class Check(NamedTuple):
     amount: Callable[[Any], float] = float
     """Makes a reading a number in that unit."""
     deadline: float = FIRST_DEADLINE
+    lacks: Callable[[Any], Sequence[Lack]] | None = None
+    """Given a reading: what it lacks."""
 
 
 def checks() -> list[Check]:
@@ -97,8 +102,8 @@ def checks() -> list[Check]:
         Check(metrics.MemoryMetric("memory", children=True), "MemoryMetric(children=True)", page),
         Check(metrics.IOMetric("I/O"), "IOMetric", sector),
         Check(metrics.IOMetric("I/O", children=True), "IOMetric(children=True)", sector),
-        Check(metrics.PowerMetric("power"), "PowerMetric", None, "µJ", _counted),
-        Check(metrics.EnergyMetric("energy"), "EnergyMetric", None, "µJ", _counted),
+        Check(metrics.PowerMetric("power"), "PowerMetric", None, "µJ", _counted, lacks=_not_counted),
+        Check(metrics.EnergyMetric("energy"), "EnergyMetric", None, "µJ", _counted, lacks=_not_counted),
         Check(metrics.GPUMetric("GPU"), "GPUMetric", Resolution(1, "%")),
         Check(metrics.GPUMemoryMetric("GPU memory"), "GPUMemoryMetric", None, "MiB"),
         Check(metrics.GPUPowerMetric("GPU power"), "GPUPowerMetric", Resolution(1e-3, "W")),
@@ -148,8 +153,9 @@ def _finding(check: Check) -> Finding:
     metric = check.metric
     probe = metric.probe() or Probe("clock", now, "perf_counter")
     reason = cure = cost = resolution = None
+    lacks: Sequence[Lack] = ()
     try:
-        cost, resolution = _within(check.deadline, lambda: _look(check, probe))
+        cost, resolution, lacks = _within(check.deadline, lambda: _look(check, probe))
         status = "works"
     except UnavailableError as error:
         status, reason, cure = "unavailable", error.reason, error.cure
@@ -161,12 +167,13 @@ def _finding(check: Check) -> Finding:
         status, reason = "fails", str(error) or type(error).__name__
     provenance = probe.provenance if status == "works" else "unavailable"
     return Finding(
-        check.label, metric.measure_type, metric.unit, status, probe.source, provenance, resolution, cost, reason, cure
-    )
+        check.label, metric.measure_type, metric.unit, status, probe.source, provenance, resolution, cost, reason, cure,
+        tuple(lack._asdict() for lack in lacks),
+    )  # fmt: skip
 
 
-def _look(check: Check, probe: Probe) -> tuple[float, Resolution | None]:
-    """Return the seconds that a reading takes, and the smallest step."""
+def _look(check: Check, probe: Probe) -> _Look:
+    """Return the seconds that a reading takes, the smallest step, and what a reading lacks."""
     try:
         if probe.source == "cuda-event":
             _try_gpu_time(probe)
@@ -179,14 +186,15 @@ def _look(check: Check, probe: Probe) -> tuple[float, Resolution | None]:
             probe.close()
 
 
-def _measure(check: Check, read: Callable[[], Any]) -> tuple[float, Resolution | None]:
-    read()  # The first one opens and initialises.
+def _measure(check: Check, read: Callable[[], Any]) -> _Look:
+    first = read()  # It opens and initialises.
     costs = []
     for _ in range(_READINGS):
         began = now()
         read()
         costs.append(now() - began)
-    return statistics.median(costs) / 1e9, check.resolution or _smallest_step(check, read)
+    lacks = () if check.lacks is None else check.lacks(first)
+    return statistics.median(costs) / 1e9, check.resolution or _smallest_step(check, read), lacks
 
 
 def _smallest_step(check: Check, read: Callable[[], Any]) -> Resolution | None:
@@ -259,3 +267,9 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
 
 def _counted(energy: Any) -> float:
     return float(sum(count.total for count in energy.packages))
+
+
+def _not_counted(energy: Any) -> Sequence[Lack]:
+    if energy.lacks or energy.dram:
+        return cast("Sequence[Lack]", energy.lacks)
+    return (Lack("the memory (DRAM)", "this machine has no counter of it"),)

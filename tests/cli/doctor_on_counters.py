@@ -15,7 +15,7 @@ NOBODY = 65534
 
 def run(state: str, *arguments: str) -> None:
     """Print what the command prints, and then its exit code."""
-    machine = Machine(2, dram=True)
+    machine = Machine(2, dram=state != "without memory")
     stopped = threading.Event()
 
     def count() -> None:
@@ -27,6 +27,10 @@ def run(state: str, *arguments: str) -> None:
         counting.start()
     elif state == "broken":
         machine.packages[1].show("nonsense")
+    elif state == "forbidden memory":
+        diagnose()
+        machine.dram[1].counter.chmod(0o400)
+        os.seteuid(NOBODY)
     elif state == "forbidden":
         diagnose()  # It imports what it needs: the user nobody may not see the files of this interpreter.
         for domain in machine.packages + machine.dram + machine.others:

@@ -36,6 +36,7 @@ NVML_IN_ORDER = ["GPUMetric", "GPUMemoryMetric", "GPUPowerMetric", "GPUEnergyMet
 NVML = set(NVML_IN_ORDER)
 FIELDS = [
     "metric", "type", "unit", "status", "source", "provenance", "resolution", "cost", "reason", "cure",
+    "lacks",
 ]  # fmt: skip
 
 without_sensors = pytest.mark.skipif(
@@ -195,6 +196,23 @@ class TestOnCounters:
         assert {metrics[name]["status"] for name in ENERGY} == {"unavailable"}
         assert "may not read" in metrics["PowerMetric"]["reason"]
         assert metrics["PowerMetric"]["cure"] == "run: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+
+    def test_memory_that_is_not_counted_is_named_with_what_would_help(self) -> None:
+        assert [by_metric(on_counters("still", "--json")[0])[name]["lacks"] for name in ENERGY] == [[], []]
+        for state, part, reason, cure in (
+            ("without memory", "the memory (DRAM)", "this machine has no counter of it", None),
+            ("forbidden memory", "the memory (DRAM) of package 1", "may not read", "sudo chmod a+r"),
+        ):
+            printed, code = on_counters(state, "--json")
+            assert code == "0"
+            for name in ENERGY:
+                [lack] = by_metric(printed)[name]["lacks"]
+                assert lack["part"] == part
+                assert reason in lack["reason"]
+                assert lack["cure"] is None if cure is None else cure in lack["cure"]
+        printed, code = on_counters("without memory")
+        assert code == "0"
+        assert "PowerMetric, EnergyMetric: recorded without the memory (DRAM): " in " ".join(printed.split())
 
     def test_a_counter_that_cannot_be_read_is_a_failure(self) -> None:
         printed, code = on_counters("broken", "--json")

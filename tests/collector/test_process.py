@@ -32,7 +32,7 @@ from umlaut_async import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.support import EndedCalls, Rows
+    from tests.support import EndedCalls, Rows, RunScript
 
 
 class Counter(Metric):
@@ -217,3 +217,38 @@ async def test_where_no_process_can_be_started_the_collector_runs_in_a_thread(
     assert [row["collector"] for row in rows("select json_extract(collector, '$.mode') as collector from run")] == [
         "thread"
     ]
+
+
+EARLY = """
+import asyncio, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, IOMetric
+
+bm = Benchmark("runs.db", collector="process")
+
+@BenchmarkSupervisor([IOMetric("tree", 0.05, children=True)], bm)
+def first():
+    time.sleep(0.01)
+
+async def main():
+    if sys.argv[1] == "opened":
+        await bm.open()
+    first()
+    await asyncio.sleep(1)
+    await bm.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("when", ["opened", "at once"])
+def test_a_call_before_the_collector_is_there_is_not_said_to_be_short(
+    run_script: RunScript, tmp_path: Path, when: str
+) -> None:
+    ended = run_script(EARLY, when)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    events = {row["kind"]: row["message"] for row in support.read(tmp_path / "runs.db", "select * from event")}
+    assert "too-short" not in events or when == "opened"
+    assert ("too-early" in events) == (when == "at once")
+    if when == "at once":
+        assert "'first' was called while the collector was still starting" in events["too-early"]
+        assert "await benchmark.open()" in events["too-early"]

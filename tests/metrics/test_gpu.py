@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.metrics import stand_in_torch
-from tests.probes.fake_nvml import Gpu
+from tests.probes.fake_nvml import TWO_GPUS, Gpu
 from tests.support import calls_of, check_message, read
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.metrics.gpu import (
@@ -202,6 +202,35 @@ def test_a_gpu_that_does_not_exist_is_named_once_for_each_metric(
     assert [event["data"]["cure"] for event in events] == ["make a GPU visible to this process"] * 4
     provenances = read(tmp_path / "runs.db", "select distinct provenance from series")
     assert [row["provenance"] for row in provenances] == ["unavailable"]
+
+
+LATE = """
+import asyncio, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, GPUPowerMetric, TimeMetric
+
+bm = Benchmark("runs.db", collector=sys.argv[1])
+
+async def main():
+    async with bm:
+        BenchmarkSupervisor([TimeMetric("time")], bm)(len)([])
+        await bm.flush()
+        BenchmarkSupervisor([GPUPowerMetric("power", 0.1)], bm)(time.sleep)(2)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_a_metric_that_is_made_after_the_opening_adds_the_gpus_to_what_the_run_ran_on(
+    fake: FakeNvml, tmp_path: Path, run_script: RunScript, collector: str
+) -> None:
+    done = run_script(LATE, collector)
+    assert (done.returncode, done.stderr) == (0, "")
+    [run] = read(tmp_path / "runs.db", "select environment from run")
+    environment = json.loads(run["environment"])
+    assert [gpu["uuid"] for gpu in environment["gpus"]["devices"]] == [gpu.uuid for gpu in TWO_GPUS]
+    assert "gpus" not in environment["absent"]
+    assert "host" in environment
 
 
 TIMED = """

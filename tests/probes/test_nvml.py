@@ -468,3 +468,17 @@ def test_nothing_is_logged(nvml: Nvml, fake: FakeNvml, caplog: pytest.LogCapture
         with pytest.raises(UnreadableError):
             nvml.read(POWER, 0)
     assert not caplog.records
+
+
+def test_a_reading_is_of_the_moment_at_which_the_driver_was_asked(fake: FakeNvml, nvml: Nvml) -> None:
+    """Not of that at which it had answered, nor of that at which it began to be loaded."""
+    fake.says(also="delay nvmlDeviceGetPowerUsage 300\ndelay nvmlInitWithFlags 300")
+    probe = gpu_probe(POWER, 0, lambda: nvml)
+    for initialising in (0.3, 0):
+        began = time.perf_counter()
+        reading = probe.read()
+        assert probe.stamp is not None
+        assert probe.check is not None
+        assert initialising <= probe.stamp(reading) / 1e9 - began < initialising + 0.25
+        assert time.perf_counter() - began >= initialising + 0.3
+        assert type(probe.check(reading)) is float

@@ -72,11 +72,14 @@ def _table(findings: Sequence[Finding]) -> Table:
 
 
 def _needs(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield a line for each reason why metrics are not recorded, with what helps."""
+    """Yield a line for each reason why metrics, or parts of them, are not recorded, with what helps."""
     metrics: dict[tuple[str | None, str | None], list[str]] = {}
     for finding in findings:
         if finding.status != "works":
             metrics.setdefault((finding.reason, finding.cure), []).append(finding.metric)
+        for lack in finding.lacks:
+            without = f"recorded without {lack['part']}: {lack['reason']}"
+            metrics.setdefault((without, lack["cure"]), []).append(finding.metric)
     for (reason, cure), names in metrics.items():
         helps = f". To record: {cure}" if cure else ""
         yield safe(f"{', '.join(names)}: {reason}{helps}", longest=1000)

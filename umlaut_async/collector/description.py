@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from umlaut_async.collector.joining import tell
 from umlaut_async.collector.threads import in_thread
+from umlaut_async.probes import nvml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.writer import Writer
+
+_LOOK = 0.5
+"""Seconds between looks whether a run that began without a metric of a GPU has one."""
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -33,6 +38,7 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told) -> None
         writer: Takes the description.
         settled: Set when everything is imported that is needed for it.
     """
+    described: dict[str, Any] = {}
     try:
         steps = await in_thread(lambda: _steps(settings))
         while (environment := await in_thread(lambda: next(steps, None))) is not None:
@@ -40,7 +46,12 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told) -> None
                 environment["within"] = [address.run for address in settings.beside]
             writer.describe(environment)
             settled.set()
+            described = environment
         await in_thread(lambda: tell(settings.beside, settings))
+        if not settings.gpus:
+            while not nvml.wanted():
+                await asyncio.sleep(_LOOK)
+            writer.describe(await in_thread(lambda: _with_gpus(described)))
     except Exception:
         _logger.exception("the environment could not be described, which is a defect of umlaut_async")
     settled.set()
@@ -50,3 +61,11 @@ def _steps(settings: RunSettings) -> Iterator[dict[str, Any]]:
     from umlaut_async.collector.environment import in_steps
 
     return in_steps(settings.argv, settings.directory, settings.gpus)
+
+
+def _with_gpus(described: dict[str, Any]) -> dict[str, Any]:
+    from umlaut_async.collector.environment import PARTS, gather
+
+    found = gather(without=PARTS - {"gpus"})
+    absent = {part: reason for part, reason in described["absent"].items() if part != "gpus"}
+    return {**described, **found, "absent": absent | found["absent"]}

@@ -70,7 +70,7 @@ async def open_run(
         refused=refused,
         shared=settings.uuid == shared_run(os.environ),
     )
-    rows = Rows(process_id, None, link.sources, sampler.faults, events.append)
+    rows = Rows(process_id, None, link.sources, sampler.faults, events.append, sampler.began)
     return writer, Intake(pid, link, sampler, rows, writer, ledger, events)
 
 
@@ -98,7 +98,7 @@ async def join_run(
         StoreError: The database cannot be written.
     """
     process_id = await writer.join(_process(pid, since_epoch(now())), ledger)
-    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append)
+    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, sampler.began)
     return Intake(pid, link, sampler, rows, writer, ledger, events)
 
 

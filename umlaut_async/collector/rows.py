@@ -36,6 +36,8 @@ _ABSENT = {
     "call track(num_entries) of the metric inside the stage",
     "too-short": "{stage!r} had calls that were too short for the readings of their {type} {description!r}, "
     "which is absent there: measure a longer stretch at once",
+    "too-early": "{stage!r} was called while the collector was still starting, so that the {type} {description!r} of "
+    "such calls is absent: `await benchmark.open()` before the first one",
 }
 """What is said of a value that a call lacks, by the kind of event."""
 
@@ -81,6 +83,7 @@ class Rows:
         series: What its stages use, by number.
         faults: Takes what could not be read.
         report: Takes the events that come up.
+        ready: When the collector began to take readings.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Rows:
         series: Mapping[int, Series | LoopSeries],
         faults: Faults,
         report: Callable[[EventRecord], None],
+        ready: int = 0,
     ) -> None:
         self._faults = faults
         self.process_id = process_id
@@ -99,6 +103,7 @@ class Rows:
         self._base = key(process_id, 0)
         self._parent_base = None if parent is None else key(parent, 0)
         self._epoch = since_epoch(0)
+        self._ready = ready
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
         self._reported: set[tuple[str, ...]] = set()
@@ -201,7 +206,7 @@ class Rows:
                         raise TooShortError
                     outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
                 except TooShortError:
-                    self._report_absent("too-short", described)
+                    self._report_absent("too-early" if started < self._ready else "too-short", described)
             if outcome is not None:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance

@@ -40,6 +40,7 @@ class Sampler:
 
     def __init__(self, report: Callable[[EventRecord], None], clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self.began = self._clock.now()
         self.faults = Faults(report, self._clock.now)
         self._tasks: dict[asyncio.Task[None], Hashable] = {}
         """What runs, and the source that it reads."""

@@ -12,8 +12,10 @@ import threading
 import time
 from functools import partial
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from umlaut_async.clock import now
 from umlaut_async.probes.cuda_visible import visible_entries
 from umlaut_async.probes.nvml_errors import (
     ARGUMENT_VERSION_MISMATCH,
@@ -25,7 +27,7 @@ from umlaut_async.probes.nvml_errors import (
     code_of,
     explained,
 )
-from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnavailableError, UnreadableError
+from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, Stamped, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +107,7 @@ class Nvml:
         self._fault: UnavailableError | UnreadableError = UnreadableError("NVML was not initialised")
 
     def read(self, field: Field, gpu: int, visible: str | None = None) -> float:
-        """Read a number of a GPU.
+        """Read a number of a GPU; it is `Stamped` with the moment at which the driver was asked.
 
         Args:
             field: What to read.
@@ -121,7 +123,10 @@ class Nvml:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         session = self._ensure_open()
         try:
-            value = field.read(self._module, self._device(gpu, visible))
+            device = self._device(gpu, visible)
+            # Before, and not after: another thread may have the interpreter for some milliseconds when a read returns.
+            at = now()
+            value = field.read(self._module, device)
         except (UnavailableError, UnreadableError):
             raise
         except Exception as error:
@@ -130,7 +135,7 @@ class Nvml:
         self._failures = 0
         if value is None:
             raise UnreadableError(f"{what} could not be read: NVML gave no value")
-        return value
+        return Stamped(value, at)
 
     def module(self) -> Any:
         """Return `pynvml`, initialised, for other questions than those after a number; it is not to be shut down.
@@ -296,7 +301,10 @@ def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared, visible
     read = partial(_read, field, gpu, nvml, visible)
     outside = ("nvml", field.name, gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     key = "nvml", field.name, gpu, visible
-    return Probe(key, read, field.source, Place.THREAD, first_deadline=FIRST_DEADLINE, outside=outside)
+    return Probe(
+        key, read, field.source, Place.THREAD, check=float, first_deadline=FIRST_DEADLINE, stamp=attrgetter("at"),
+        outside=outside,
+    )  # fmt: skip
 
 
 def _read(field: Field, gpu: int, nvml: Callable[[], Nvml], visible: str | None) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -38,6 +38,17 @@ class UnavailableError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.cure}"
+
+
+class Stamped(float):
+    """A number, and when it was read."""
+
+    at: int
+
+    def __new__(cls, value: float, at: int) -> Self:
+        self = super().__new__(cls, value)
+        self.at = at
+        return self
 
 
 class Lack(NamedTuple):
