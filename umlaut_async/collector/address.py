@@ -73,12 +73,12 @@ def withdraw(address: Address) -> None:
 
 def inherited() -> list[Address]:
     """Return the collectors that this process knows of: those of its ancestors, and of its own runs."""
-    if VARIABLE not in os.environ:
+    if not (told := os.environ.get(VARIABLE)):
         return []
     from urllib.parse import unquote
 
     addresses = []
-    for entry in os.environ[VARIABLE].split(_BETWEEN):
+    for entry in told.split(_BETWEEN):
         fields = [unquote(field) for field in entry.split(_WITHIN)]
         if len(fields) == len(Address._fields) and fields[-1].isdecimal():
             addresses.append(Address(fields[0], fields[1], fields[2], int(fields[3])))
