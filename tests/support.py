@@ -169,11 +169,17 @@ def check_message(error: BaseException) -> None:
 
 def run_elsewhere(work: Callable[[], Coroutine[object, object, None]]) -> None:
     """Run a coroutine function on a loop in a thread of its own: the loop of a test is not to be touched."""
+    for error in run_in_thread(lambda: asyncio.run(work())):
+        raise error
+
+
+def run_in_thread(work: Callable[[], None]) -> list[BaseException]:
+    """Run a function in a thread of its own; return what it raised, if it did."""
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            asyncio.run(work())
+            work()
         except BaseException as error:
             errors.append(error)
 
@@ -181,8 +187,7 @@ def run_elsewhere(work: Callable[[], Coroutine[object, object, None]]) -> None:
     thread.start()
     thread.join(30)
     assert not thread.is_alive(), "no end within 30 s"
-    if errors:
-        raise errors[0]
+    return errors
 
 
 def context() -> dict[contextvars.ContextVar[Any], Any]:

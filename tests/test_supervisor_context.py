@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import best_of_three, best_of_three_awaited, context, entries, seconds
+from tests.support import best_of_three, best_of_three_awaited, context, entries, run_in_thread, seconds
 from umlaut_async import BenchmarkSupervisor, LatencyMetric, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
@@ -61,22 +61,6 @@ async def finish_async(stages: list[AsyncGenerator[int, None]], ending: str) -> 
     assert context() == before
 
 
-def in_thread(work: Callable[[], None]) -> None:
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same thread", "other thread"])
 def test_a_generator_leaves_the_context_of_its_consumer_alone(
@@ -92,7 +76,7 @@ def test_a_generator_leaves_the_context_of_its_consumer_alone(
     assert next(stages[0]) == 1
     assert context() == before
     if elsewhere:
-        in_thread(lambda: finish(stages, ending))
+        assert run_in_thread(lambda: finish(stages, ending)) == []
     else:
         finish(stages, ending)
     assert context() == before

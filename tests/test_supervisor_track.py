@@ -8,29 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import check_message, entries
+from tests.support import check_message, entries, run_in_thread
 from umlaut_async import BenchmarkSupervisor, LatencyMetric, NoRunningCallError, ThroughputMetric, TimeMetric
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.support import EndedCalls, Rows
     from umlaut_async import Benchmark
-
-
-def run_in_thread(work: Callable[[], None]) -> list[BaseException]:
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = Thread(target=run)
-    thread.start()
-    thread.join(10)
-    return errors
 
 
 async def test_tracked_entries_add_up_per_call_and_metric(benchmark: Benchmark, ended_calls: EndedCalls) -> None:
