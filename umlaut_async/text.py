@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LONGEST = 200
 MISSING = "–"  # noqa: RUF001
+BASELINE = "baseline:"
+"""What the tags begin with that name baselines."""
 
 # Controls (C0, DEL, C1), lone surrogates, and the marks that turn the direction of writing: a stored text that holds
 # them could move the cursor, recolour the terminal, fail to be encoded or pass for another text.
@@ -22,6 +28,22 @@ def safe(text: object, longest: int = LONGEST) -> str:
     """Return a stored text as one line that is harmless in a terminal and not longer than `longest`."""
     line = _UNSAFE.sub("", _SEQUENCE.sub("", str(text)[: 4 * longest].replace("\n", " ").replace("\t", " ")))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def tag_list(tags: Iterable[str] | None) -> str:
+    """Return tags as text, baselines as they are selected."""
+    shown = (f"@{tag.removeprefix(BASELINE)}" if tag.startswith(BASELINE) else tag for tag in map(str, tags or ()))
+    return ", ".join(safe(tag) for tag in shown)
+
+
+def event_text(message: str, data: Any) -> str:
+    """Return what an event says, with the number of the samples that are missing, where it is about such."""
+    missed = data.get("missed") if isinstance(data, dict) else None
+    if not isinstance(missed, int):
+        return message
+    if missed == 1 and message.startswith("samples are "):
+        return f"1 sample is {message.removeprefix('samples are ')}"
+    return f"{missed:,} {message}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

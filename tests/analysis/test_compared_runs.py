@@ -51,7 +51,8 @@ async def compared(database: Path) -> Comparison:
     for _ in range(RUNS):
         await pipeline(database, "base", 0.03)
         await pipeline(database, "new", 0.06)
-    return Results(database).compare("tag:base", "tag:new")
+    # What is slower is twice as slow, so that noise is far from both.
+    return Results(database).compare("tag:base", "tag:new", margin=0.25)
 
 
 async def test_a_slower_stage_is_found_among_stages_that_are_the_same(tmp_path: Path) -> None:
@@ -64,8 +65,7 @@ async def test_a_slower_stage_is_found_among_stages_that_are_the_same(tmp_path: 
         assert (found.differences.machine, found.differences.found) == ("same", ())
         assert rows["training loss"].verdict is Verdict.SAME
         load, train = rows["load/time"], rows["train/time"]
-        # On a noisy machine five runs may be too few to call a stage the same, but never do they make it another one.
-        if load.verdict is Verdict.HIGHER and train.verdict in (Verdict.SAME, Verdict.INCONCLUSIVE):
+        if load.verdict is Verdict.HIGHER and train.verdict is Verdict.SAME:
             assert load.better is False
             assert load.change is not None
             assert 0.5 < load.change < 1.5

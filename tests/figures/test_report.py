@@ -95,7 +95,10 @@ def report_of(umlaut: Umlaut, database: Path, *selectors: str) -> str:
 
 def test_a_report_says_all_that_is_known(store: Store, database: Path, umlaut: Umlaut) -> None:
     store(
-        run(environment={"cpu": {"model": "fast"}, "python": "3.11", "gpus": [{"name": "none"}]}),
+        run(
+            tags=["gpu", "night", "baseline:v1"],
+            environment={"cpu": {"model": "fast"}, "python": "3.11", "gpus": [{"name": "none"}]},
+        ),
         process(),
         call := span("train"),
         *series([1.0, 7.0, 3.0]),
@@ -103,15 +106,18 @@ def test_a_report_says_all_that_is_known(store: Store, database: Path, umlaut: U
         result("loss", "loss", None, [0.9, 0.5, 0.3], description="training loss"),
         result("confusion-matrix", "", None, {"matrix": [[8, 1], [2, 9]], "labels": ["cat", "dog"]}),
         result("mine", "J", 4.5, description="own value"),
-        event("missed-ticks", "samples are missing", data={"missed": 7}),
+        event("missed-ticks", "samples are missing of 'cpu'", data={"missed": 7}),
+        event("missed-ticks", "samples are missing of 'io'", data={"missed": 1}),
         event("unavailable", "x", data={"description": "a", "type": "power", "reason": "no RAPL", "cure": "a CPU"}),
     )
     page = Read(report_of(umlaut, database))
     shown = " ".join(page.texts)
     for said in (
-        "train.py", "aaaaaaaa-1111", "about it", "gpu, night", "1 min 30 s", "1 stage. train: 1 call, open for 2 s",
+        "train.py", "aaaaaaaa-1111", "about it", "gpu, night, @v1", "1 min 30 s",
+        "1 stage. train: 1 call, open for 2 s",
         "peak 7 MiB at 10 ms, 3 samples", "12.5 Entries/second", "0.9 → 0.3 in 3 values", "cat", "dog",
-        "81", "own value", "4.5 J", "7 samples are missing", "no RAPL", "a CPU", "cpu.model", "fast", "gpus[0].name",
+        "81", "own value", "4.5 J", "7 samples are missing of 'cpu'", "1 sample is missing of 'io'",
+        "no RAPL", "a CPU", "cpu.model", "fast", "gpus[0].name",
     ):  # fmt: skip
         assert said in shown, said
     assert page.links == []

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.store import values
-from umlaut_async.text import MISSING, duration, moment, number, quantity, safe
+from umlaut_async.text import MISSING, duration, moment, number, quantity, safe, tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ def table_html(table: Table) -> str:
 def runs_html(runs: Sequence[RunInfo]) -> str:
     """Return a line for each run."""
     rows = (
-        [run.uuid[:8], run.name, run.description, moment(run.started), _wall_time(run), run.status, _tags(run)]
+        [run.uuid[:8], run.name, run.description, moment(run.started), _wall_time(run), run.status, tag_list(run.tags)]
         for run in runs[:SHOWN_ROWS]
     )
     more = len(runs) - SHOWN_ROWS
@@ -57,7 +57,7 @@ def runs_html(runs: Sequence[RunInfo]) -> str:
 def run_html(run: RunInfo, stages: Sequence[Stage], curves: Sequence[Curve]) -> str:
     """Return a run in short: what it was, its stages, and the course of what was sampled."""
     heading = f"<b>{_text(run.name)}</b> {_text(run.uuid[:8])} · {_text(run.status)} · {_text(moment(run.started))}"
-    about = " · ".join(_text(part) for part in (_wall_time(run), run.description, _tags(run)) if part)
+    about = " · ".join(_text(part) for part in (_wall_time(run), run.description, tag_list(run.tags)) if part)
     types = list(dict.fromkeys(type_ for stage in stages for type_ in stage.metrics if type_ not in _IN_COLUMNS))
     rows = (
         [
@@ -124,10 +124,6 @@ def _shown(stage: Stage, type_: str) -> str:
 
 def _wall_time(run: RunInfo) -> str:
     return "" if run.ended is None else duration((run.ended - run.started) / 1e9)
-
-
-def _tags(run: RunInfo) -> str:
-    return ", ".join(safe(tag) for tag in run.tags or ())
 
 
 def _cell(value: Any, kind: Kind) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import select as sql_select
 from umlaut_async.errors import ArgumentError
 from umlaut_async.store import queries
 from umlaut_async.store.models import Run
+from umlaut_async.text import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BASELINE", "DEFAULT_BASELINE", "NoRunError", "SelectorError", "baseline_tag", "select", "select_one"]
 
-BASELINE = "baseline:"
-"""What the tags begin with that name baselines."""
 DEFAULT_BASELINE = "baseline"
 HELP = "last, last~2, the beginning of a uuid, a name, tag:x, @baseline, or several of these with commas"
 

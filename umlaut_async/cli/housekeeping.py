@@ -10,9 +10,9 @@ import click
 
 from umlaut_async.cli.parameters import DB, RUNS, AgeParam
 from umlaut_async.cli.progress import waiting
-from umlaut_async.cli.runs import SHORT_UUID, tag_list
+from umlaut_async.cli.runs import SHORT_UUID
 from umlaut_async.store.reading import reading
-from umlaut_async.text import duration, moment, safe
+from umlaut_async.text import duration, moment, safe, tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import click
 
 from umlaut_async.cli.database import as_json, reading
 from umlaut_async.cli.parameters import DB, RUNS, AgeParam
-from umlaut_async.cli.text import duration, moment, safe
+from umlaut_async.cli.text import duration, moment, safe, tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from umlaut_async.store.queries import RunInfo
 
 SHORT_UUID = 8
-
-# As `analysis.selectors` has it, which is not imported for this alone.
-_BASELINE = "baseline:"
 
 
 @click.command()
@@ -82,12 +79,6 @@ def run_fields(run: RunInfo) -> dict[str, Any]:
 def wall_time(run: RunInfo) -> float | None:
     """Return how many seconds a run took, if it has ended."""
     return None if run.ended is None else (run.ended - run.started) / 1e9
-
-
-def tag_list(tags: Iterable[str] | None) -> str:
-    """Return tags as text, baselines as they are selected."""
-    shown = (f"@{tag.removeprefix(_BASELINE)}" if tag.startswith(_BASELINE) else tag for tag in map(str, tags or ()))
-    return ", ".join(safe(tag) for tag in shown)
 
 
 def _table(found: Iterable[RunInfo]) -> Table:

@@ -10,8 +10,8 @@ import click
 from umlaut_async.cli.bottleneck import view_fields, view_parts
 from umlaut_async.cli.database import as_json, reading
 from umlaut_async.cli.parameters import DB, RUNS
-from umlaut_async.cli.runs import SHORT_UUID, run_fields, tag_list, wall_time
-from umlaut_async.cli.text import MISSING, duration, moment, safe
+from umlaut_async.cli.runs import SHORT_UUID, run_fields, wall_time
+from umlaut_async.cli.text import MISSING, duration, event_text, moment, safe, tag_list
 from umlaut_async.garbage import without_garbage_collection
 
 if TYPE_CHECKING:
@@ -162,7 +162,6 @@ def _event_table(events: Sequence[EventGroup]) -> RenderableType:
 
     made = table(["first seen", "count", "event", "what happened"], right=_NUMBERS)
     for event in events:
-        missed = event.data.get("missed") if isinstance(event.data, dict) else None
-        message = event.message if missed is None else f"{missed:,} {event.message}"
+        message = event_text(event.message, event.data)
         made.add_row(moment(event.first), f"{event.count:,}", safe(event.kind), safe(message, longest=1000))
     return made

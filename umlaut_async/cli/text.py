@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from umlaut_async.text import LONGEST, MISSING, duration, moment, number, percent, quantity, safe
+from umlaut_async.text import LONGEST, MISSING, duration, event_text, moment, number, percent, quantity, safe, tag_list
 
-__all__ = ["LONGEST", "MISSING", "duration", "moment", "number", "percent", "quantity", "safe"]
+__all__ = [
+    "LONGEST",
+    "MISSING",
+    "duration",
+    "event_text",
+    "moment",
+    "number",
+    "percent",
+    "quantity",
+    "safe",
+    "tag_list",
+]

@@ -12,7 +12,7 @@ from umlaut_async.analysis.figures.markup import Markup, details, element, joine
 from umlaut_async.analysis.figures.page import page
 from umlaut_async.analysis.figures.tracked_values import tracked_values
 from umlaut_async.store import queries
-from umlaut_async.text import MISSING, duration, moment, safe
+from umlaut_async.text import MISSING, duration, event_text, moment, safe, tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def _contents(runs: Sequence[RunInfo]) -> Markup:
             _wall_time(run),
             run.status,
             run.description,
-            _tags(run),
+            tag_list(run.tags),
         )
         for at, run in enumerate(runs)
     ]
@@ -109,7 +109,7 @@ def _heading(run: RunInfo) -> Markup:
         "started": moment(run.started),
         "time": _wall_time(run),
         "description": run.description,
-        "tags": _tags(run),
+        "tags": tag_list(run.tags),
     }
     return joined([element("h1", run.name or "a run without a name"), _facts(facts)])
 
@@ -121,10 +121,6 @@ def _facts(facts: dict[str, Any]) -> Markup:
 
 def _wall_time(run: RunInfo) -> str:
     return "has not ended" if run.ended is None else duration((run.ended - run.started) / 1e9)
-
-
-def _tags(run: RunInfo) -> str:
-    return ", ".join(safe(tag) for tag in run.tags or ())
 
 
 def _events(events: Sequence[EventGroup]) -> Markup:
@@ -140,7 +136,10 @@ def _events(events: Sequence[EventGroup]) -> Markup:
         headings = ["not recorded", "type", "why not", "to record it"]
         parts += [element("h2", "Not recorded"), table("Metrics without numbers, and why", headings, rows)]
     if others:
-        shown = [(event.kind, f"{event.count:,}", moment(event.first), _message(event)) for event in others]
+        shown = [
+            (event.kind, f"{event.count:,}", moment(event.first), event_text(event.message, event.data))
+            for event in others
+        ]
         made = table(
             "What one must know before trusting the numbers",
             ["event", "count", "first seen", "what happened"],
@@ -149,11 +148,6 @@ def _events(events: Sequence[EventGroup]) -> Markup:
         )
         parts += [element("h2", "Events"), made]
     return joined(parts)
-
-
-def _message(event: EventGroup) -> str:
-    missed = event.data.get("missed") if isinstance(event.data, dict) else None
-    return event.message if missed is None else f"{missed:,} {event.message}"
 
 
 def _environment(run: RunInfo) -> Markup:
