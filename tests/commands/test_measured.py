@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import support
+from tests.commands.conftest import UMLAUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,6 +222,35 @@ def test_a_program_with_this_package_joins_the_run(run: Runner, database: Path, 
     (other,) = support.read(tmp_path / "other.db", "select environment from run")
     outer = rows("select uuid from run order by started")[-1]
     assert json.loads(other["environment"])["within"] == [outer["uuid"]]
+
+
+@pytest.mark.parametrize("length", ["short", "long"])
+def test_a_measured_command_within_a_measured_command(
+    umlaut: Runner, run: Runner, database: Path, ended_calls: EndedCalls, rows: Rows, length: str
+) -> None:
+    busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    command = ["true"] if length == "short" else [sys.executable, "-c", busy]
+    named = ["--name", "inner", "--tag", "mine"]
+    inner = [*UMLAUT, "run", "--summary", "--interval", "0.02", "--db", database, *named, "--"]
+    done = run(*inner, *command)
+    assert (done.returncode, done.stdout) == (0, "")
+    said, *summary = done.stderr.splitlines()
+    assert said == "umlaut: --name and --tag not used, since the command takes part in a run that has begun"
+    assert len(rows("select uuid from run")) == 1
+    assert {"time", "CPU", "I/O", "exit"} <= {line.split()[0] for line in summary if line.strip()}
+    assert umlaut("run", "--interval", "0.02", "--db", database, "--", *command).returncode == 0
+    within, alone = (call for call in ended_calls() if call["name"] == shlex.join(command))
+    assert within["status"] == alone["status"] == "ok"
+    # The memory of a command that is over at once may not be known.
+    for measured in ("time", "cpu", "io", *(["memory"] if length == "long" else [])):
+        here, there = within["results"][measured], alone["results"][measured]
+        assert here["provenance"] == there["provenance"] == "measured"
+        assert (here["data"] or {}).keys() == (there["data"] or {}).keys()
+    if length == "long":
+        assert within["results"]["cpu"]["data"]["seconds"] == pytest.approx(
+            alone["results"]["cpu"]["data"]["seconds"], abs=0.1
+        )
+        assert within["results"]["memory"]["data"]["n"] >= 5
 
 
 def test_summary(umlaut: Runner, database: Path) -> None:

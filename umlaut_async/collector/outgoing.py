@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from umlaut_async.calls import Call
     from umlaut_async.collector.faults import Faults
     from umlaut_async.collector.link import Link
-    from umlaut_async.collector.series import Series
+    from umlaut_async.collector.series import Edges, Series
     from umlaut_async.records import CallFields, CallRecord, EventRecord, StageRecord
 
 
@@ -98,7 +98,7 @@ class Outgoing:
             if isinstance(source, LoopSeries):
                 source.forget(call.number)
             if metric.elsewhere:
-                edges = series.take_edges(call.number)
+                edges = _at_the_edges(series, call)
                 numbers = source.number, series.number, call.number
                 batch.edges.append(wire.Edge(*numbers, True, edges.entered_at, edges.entered))
                 batch.edges.append(wire.Edge(*numbers, False, edges.left_at, edges.left))
@@ -169,6 +169,15 @@ class Outgoing:
         batch.samples.append(
             wire.Samples(series.number, times.tobytes(), values.tobytes(), since.tobytes(), missed, series.provenance)
         )
+
+
+def _at_the_edges(series: Series, call: CallRecord) -> Edges:
+    """Return the readings for the edges of a call, which are as of then where this process finds that nothing moved."""
+    edges = series.take_edges(call.number)
+    still = series.probe.still
+    if still is None or edges.entered is None or edges.left is None or not still(edges.before, edges.left):
+        return edges
+    return edges._replace(entered_at=call.started, left_at=call.started + call.duration)
 
 
 def announcement(series: Series) -> wire.AnnouncedSeries:

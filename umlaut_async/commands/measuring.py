@@ -7,11 +7,12 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.benchmark import Benchmark
-from umlaut_async.collector.address import VARIABLE
+from umlaut_async.collector.address import VARIABLE, inherited
 from umlaut_async.commands.attending import Attendant, die_of
 from umlaut_async.commands.choosing import Wanted, metrics_for
 from umlaut_async.commands.finding import NoCommandError, check
@@ -83,11 +84,21 @@ def measure(command: Sequence[str], run: Run) -> Measured:
         watched = WatchedCommand(held.pid)
         stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, COMMAND, shlex.join(command)[:LONGEST])
         _open(benchmark, attendant)
+        _say_what_is_not_used(run, benchmark)
     except BaseException:
         held.release()
         attendant.close()
         raise
     return Measured(_run(command, held, watched, stage, benchmark, attendant), benchmark.uuid)
+
+
+def _say_what_is_not_used(run: Run, benchmark: Benchmark) -> None:
+    options = ("--description", run.description), ("--name", run.name), ("--tag", run.tags)
+    given = [option for option, value in options if value]
+    if given and sys.stderr is not None and benchmark.uuid in {address.run for address in inherited()}:
+        what = " and ".join(given)
+        sys.stderr.write(f"umlaut: {what} not used, since the command takes part in a run that has begun\n")
+        sys.stderr.flush()
 
 
 def _run(
