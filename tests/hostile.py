@@ -63,6 +63,9 @@ _OTHERS = [
 ]  # fmt: skip
 
 TEXTS = [*_HTML, *_TERMINAL, *_FORMULAS, *_OTHERS]
+BATCHES = [TEXTS[start : start + 30] for start in range(0, len(TEXTS), 30)]
+LONG = "<b>" * 3_333_334
+"""Ten megabytes."""
 LONE_SURROGATES = ["\ud800", "a\udfffb", "\udc80\ud800<script>window.pwned=1</script>"]
 """Which only text inside JSON can hold in a database."""
 

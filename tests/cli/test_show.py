@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import hostile
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, series, span
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, LatencyMetric, LossTracker, Metric, TimeMetric
 from umlaut_async.cli.text import moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.cli.conftest import Store, Umlaut, UmlautProcess
@@ -325,50 +327,26 @@ def test_tracked_values(store: Store, umlaut: Umlaut, database: Path, row: objec
     assert shown in output.stdout
 
 
-HOSTILE = [
-    "\x1b[2J\x1b[31mred",
-    "\x9b31mred",
-    "\x1b]0;new title\x07",
-    "\x1b]8;;https://evil\x1b\\text\x1b]8;;\x1b\\",
-    "[bold red]markup[/bold red] [/] [link=https://evil]x[/link]",
-    ":skull: [:",
-    "line\nbreak\r\x08",
-    "\u202eright to left",
-    "'; drop table run; --",
-    "%s {0} {name!r}",
-    "x" * 1_000_000,
-    "\x00nul",
-    "",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_stored_text_commands_the_terminal(store: Store, umlaut: Umlaut, database: Path, text: str) -> None:
-    call = span(text, kind=text, status=text, error=text)
-    store(
-        run(text, name=text, description=text, tags=[text], status=text, environment={text: text}, collector={text: 1}),
-        process(text),
-        call,
-        result(text, text, 1, {text: text}, span=call.id, method=text, description=text, provenance=text),
-        result(text, text, 1, method=text, description=text),
-        result(text, text, None, {text: [text]}, method=text, description=text),
-        result("hyperparameters", text, None, {"target": text, "measurements": [{text: 1, "a": text}]}),
-        event(text, text, data={text: text}),
-    )
-    for arguments in (["runs", database], ["show", database], ["show", database, text]):
+@pytest.mark.parametrize("batch", hostile.BATCHES, ids=range(len(hostile.BATCHES)))
+def test_no_stored_text_commands_the_terminal(
+    store: Store, umlaut: Umlaut, database: Path, batch: Sequence[str]
+) -> None:
+    store(*hostile.in_every_text(batch))
+    for arguments in (["runs", database], ["show", database], ["show", database, "aaaaaaaa"]):
         plain = umlaut(*arguments)
         assert plain.exit_code == 0, plain.stderr
         coloured = umlaut(*arguments, FORCE_COLOR="1", TERM="xterm")
         # What remains are the colours that rich sets itself.
         for output in (plain.stdout, re.sub(r"\x1b\[[0-9;]*m", "", coloured.stdout)):
-            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", output)
-            assert len(output) < 50_000
-        if "markup" in text:
-            assert "[bold red]markup[/bold red] [/] [link=https://evil]x[/link]" in plain.stdout
-        if "skull" in text:
-            assert ":skull: [:" in plain.stdout
+            output.encode()
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", output)
+            assert len(output) < 500_000
+    for text in set(batch) & {"[bold red]markup[/bold red] [/] [link=x]", ":skull: [:", "'; drop table run; --"}:
+        assert text in umlaut("show", database).stdout
     document = json.loads(umlaut("show", "--json", database).stdout)
-    assert document["run"]["name"] == document["stages"][0]["name"] == document["events"][0]["message"] == text
+    assert document["run"]["name"] == batch[0]
+    assert {stage["name"] for stage in document["stages"]} == set(batch)
+    assert set(hostile.LONE_SURROGATES) <= document["run"]["environment"].keys()
 
 
 def test_a_recorded_run(umlaut_process: UmlautProcess, database: Path) -> None:

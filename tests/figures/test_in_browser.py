@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib.image
 import pytest
 
 from tests import hostile
@@ -45,6 +47,15 @@ WITHOUT_WORDS = """
     || [...figure.querySelectorAll('.plot svg')].some(svg => !svg.getAttribute('aria-label'))
 ).map(figure => figure.innerText)
 """
+SCROLLING = """
+[...document.querySelectorAll('.table')].filter(
+    each => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1
+).map(each => {
+    const box = each.getBoundingClientRect();
+    return [box.left, box.right, box.top + scrollY, box.bottom + scrollY].map(Math.round);
+})
+"""
+TO_THE_END = "document.querySelectorAll('.table').forEach(each => each.scrollLeft = each.scrollWidth)"
 SMALL_PLOTS = """
 [...document.querySelectorAll('.plot svg')].filter(svg => {
     const box = svg.getBoundingClientRect();
@@ -123,15 +134,36 @@ def test_a_report_fits_every_screen(browser: Browser, report: Path, width: int, 
         (Path(folder) / f"report-{width}-{scheme}.png").write_bytes(picture)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_shows_on_which_side_it_goes_on(browser: Browser, report: Path, scheme: str) -> None:
+    opened = browser.open(report, 390, scheme)
+    tables = opened.evaluate(SCROLLING)
+    assert len(tables) >= 3  # stages, tracked values, events
+    colours = LIGHT if scheme == "light" else DARK
+    grounds = [[int(colours[name][at : at + 2], 16) for at in (1, 3, 5)] for name in ("page", "panel")]
+
+    def shaded(picture: bytes, at: int, top: int, bottom: int) -> float:
+        """Return how much of a column of pixels is not the ground of the page."""
+        pixels = matplotlib.image.imread(io.BytesIO(picture), format="png")[top:bottom, at, :3] * 255
+        return 1 - max(float((abs(pixels - ground).max(axis=1) < 3).mean()) for ground in grounds)
+
+    for moved, (clear, goes_on) in ((False, (0, -1)), (True, (-1, 0))):
+        if moved:
+            opened.evaluate(TO_THE_END)
+        picture = opened.picture()
+        for left, right, top, bottom in tables:
+            edges = [left + 1, right - 2]
+            assert shaded(picture, edges[goes_on], top, bottom) > 0.9, (moved, top)
+            assert shaded(picture, edges[clear], top, bottom) < 0.6, (moved, top)
+
+
 def test_hostile_texts_are_only_texts(
     browser: Browser, store: Store, database: Path, umlaut: Umlaut, tmp_path: Path
 ) -> None:
-    size = 30
-    for number, start in enumerate(range(0, len(hostile.TEXTS), size), 1):
-        texts = hostile.TEXTS[start : start + size]
+    for number, texts in enumerate(hostile.BATCHES, 1):
         store(*hostile.in_every_text(texts, f"{number:08}-0000", number))
     page_file = tmp_path / "report.html"
-    selectors = [f"{number:08}" for number in range(1, -(-len(hostile.TEXTS) // size) + 1)]
+    selectors = [f"{number:08}" for number in range(1, len(hostile.BATCHES) + 1)]
     assert umlaut("report", database, *selectors, "-o", page_file).exit_code == 0
     opened = opened_quietly(browser, page_file, 1280, "light")
     assert opened.evaluate("typeof pwned") == "undefined"

@@ -194,10 +194,9 @@ def test_the_documentation_names_the_options_that_there_are() -> None:
 def test_hostile_texts_leave_the_terminal_and_the_picture_alone(
     store: Store, database: Path, umlaut: Umlaut, tmp_path: Path
 ) -> None:
-    size = 30
-    for number, start in enumerate(range(0, len(hostile.TEXTS), size), 1):
+    for number, texts in enumerate(hostile.BATCHES, 1):
         uuid = f"{number:08}-0000"
-        store(*hostile.in_every_text(hostile.TEXTS[start : start + size], uuid, number))
+        store(*hostile.in_every_text(texts, uuid, number))
         result = umlaut("plot", database, uuid)
         assert (result.exit_code, result.stderr) == (0, "")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", result.stdout)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import hostile
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, span
 from tests.figures.sampled import series, time_of
+from umlaut_async.analysis import Results
 from umlaut_async.analysis.bottleneck import bottleneck
 from umlaut_async.analysis.figures.axes import value_range
 from umlaut_async.analysis.figures.markup import LONGEST, element
@@ -144,6 +145,14 @@ def test_a_report_begins_with_what_stands_out(store: Store, database: Path, umla
         assert said in shown
 
 
+def test_the_budget_shows_what_was_in_no_stage(store: Store, database: Path, umlaut: Umlaut) -> None:
+    store(run(ended=BEGAN + 8 * SECOND), process(), span("train", started=BEGAN, duration=2 * SECOND))
+    text = report_of(umlaut, database)
+    assert "<title>in no stage: 75.0 %</title></rect>" in text
+    (legend,) = re.findall(r'<ul class="legend">(.*?)</ul>', text)
+    assert re.findall(r'class="bar (\w+)".*?</svg>([^<]+)</li>', legend) == [("c0", "train"), ("none", "in no stage")]
+
+
 def test_several_runs_have_a_list_of_contents(store: Store, database: Path, umlaut: Umlaut) -> None:
     store(run(), run("bbbbbbbb-2222", started=BEGAN - SECOND, name="other"))
     page = Read(report_of(umlaut, database, "last", "bbbbbbbb,last"))
@@ -210,10 +219,9 @@ def test_a_loss_of_any_length_keeps_its_peak_and_says_what_is_missing(
 
 def test_no_text_becomes_markup(store: Store, database: Path, umlaut: Umlaut) -> None:
     assert len(set(hostile.TEXTS)) >= 150
-    size = 30
     selectors = []
-    for number, start in enumerate(range(0, len(hostile.TEXTS), size), 1):
-        store(*hostile.in_every_text(hostile.TEXTS[start : start + size], f"{number:08}-0000", number))
+    for number, texts in enumerate(hostile.BATCHES, 1):
+        store(*hostile.in_every_text(texts, f"{number:08}-0000", number))
         selectors.append(f"{number:08}")
     text = report_of(umlaut, database, *selectors)
     page = Read(text)
@@ -224,11 +232,25 @@ def test_no_text_becomes_markup(store: Store, database: Path, umlaut: Umlaut) ->
         assert not kept or kept in shown or any(kept in other for other in shown), kept
 
 
-def test_long_texts_are_cut(store: Store, database: Path, umlaut: Umlaut, soak: bool) -> None:
-    length = 10_000_000 if soak else 1_000_000
-    store(*hostile.in_every_text(["<b>" * (length // 3)]))
-    assert len(report_of(umlaut, database)) < 500_000
-    assert len(umlaut("plot", database).stdout) < 20_000
+def test_ten_megabytes_in_every_field_are_cut(store: Store, database: Path, umlaut: Umlaut) -> None:
+    try:
+        store(*hostile.in_every_text([hostile.LONG]))
+        assert len(report_of(umlaut, database)) < 500_000
+        for command, most in (("plot", 20_000), ("runs", 20_000), ("show", 100_000)):
+            shown = umlaut(command, database)
+            assert (shown.exit_code, shown.stderr) == (0, "")
+            assert "<b><b>" in shown.stdout
+            assert len(shown.stdout) < most
+        results = Results(database)
+        found = results.run()
+        cards: list[Any] = [results, found, found.stages, found.calls, found.results, found.events]
+        for card in cards:
+            html = card._repr_html_()
+            assert "&lt;b&gt;&lt;b&gt;" in html
+            assert "<b><b>" not in html
+            assert len(html) < 100_000
+    finally:
+        database.unlink()  # which is too large to be kept
 
 
 @pytest.mark.parametrize("text", [*hostile.TEXTS, *hostile.LONE_SURROGATES])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from umlaut_async.store import values
+from umlaut_async.analysis import rates
+from umlaut_async.analysis.labels import labels
+from umlaut_async.store import queries, run_queries, series_queries, values
 from umlaut_async.text import MISSING, duration, moment, number, quantity, safe, tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.orm import Session
 
     from umlaut_async.analysis.tables import Kind, Table
     from umlaut_async.store.chunks import Bucket
@@ -26,8 +30,15 @@ _STYLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 # What the card has columns for, and what it leaves out as the time says it already.
 _IN_COLUMNS = frozenset({"time", "cpu", "memory", "latency"})
 
-Curve = tuple[str, str, "Sequence[Bucket]"]
-"""The type of a series, its unit, and its steps of time."""
+
+class Curve(NamedTuple):
+    """A series in steps of time."""
+
+    name: str
+    unit: str
+    buckets: Sequence[Bucket]
+    reach: int = 0
+    """By how many nanoseconds the samples of a rate count before their time."""
 
 
 def table_html(table: Table) -> str:
@@ -54,8 +65,13 @@ def runs_html(runs: Sequence[RunInfo]) -> str:
     )
 
 
-def run_html(run: RunInfo, stages: Sequence[Stage], curves: Sequence[Curve]) -> str:
+def run_html(session: Session, run: RunInfo) -> str:
     """Return a run in short: what it was, its stages, and the course of what was sampled."""
+    stages = queries.stages(session, run.uuid)
+    sampled = series_queries.extent(session, run.uuid)
+    start = min(run.started, *(sampled or [run.started]))
+    end = max(run.started, run.ended or run.started, *(sampled or [run.started]))
+    curves = _curves(session, run, start, end)
     heading = f"<b>{_text(run.name)}</b> {_text(run.uuid[:8])} · {_text(run.status)} · {_text(moment(run.started))}"
     about = " · ".join(_text(part) for part in (_wall_time(run), run.description, tag_list(run.tags)) if part)
     types = list(dict.fromkeys(type_ for stage in stages for type_ in stage.metrics if type_ not in _IN_COLUMNS))
@@ -72,23 +88,43 @@ def run_html(run: RunInfo, stages: Sequence[Stage], curves: Sequence[Curve]) -> 
     return _div(
         f"<p>{heading}<br>{about}</p>",
         _html_table(columns, rows, set(range(1, len(columns)))) if stages else "",
-        "".join(f"<figure style='margin:0.5em 0'>{sparkline(curve)}</figure>" for curve in curves),
+        "".join(f"<figure style='margin:0.5em 0'>{sparkline(curve, start, end)}</figure>" for curve in curves),
+        f"<p>Each curve goes over the whole run, {duration((end - start) / 1e9)}.</p>" if curves else "",
     )
 
 
-def sparkline(curve: Curve) -> str:
-    """Return the course of a series as SVG: a band from lowest to highest, a line of means, and a sentence about it."""
-    type_, unit, buckets = curve
+def _curves(session: Session, run: RunInfo, start: int, end: int) -> list[Curve]:
+    known = run_queries.series(session, run.uuid)
+    told_apart = labels(known, {process.id: process for process in run_queries.processes(session, run.uuid)})
+    return [
+        Curve(
+            f"{series.type}, {label}" if (label := told_apart[series.id]) else series.type,
+            series.unit,
+            queries.series_overview(session, series.id, POINTS, start, end),
+            rates.reach(series),
+        )
+        for series in known[:CURVES]
+    ]
+
+
+def sparkline(curve: Curve, start: int, end: int) -> str:
+    """Return the course of a series as SVG: a band from lowest to highest, a line of means, and a sentence about it.
+
+    Args:
+        curve: The series.
+        start: When the SVG begins.
+        end: When it ends.
+    """
+    name, unit, buckets, reach = curve
     if not buckets:
-        return f"<figcaption>{_text(type_)}: no samples</figcaption>"
+        return f"<figcaption>{_text(name)}: no samples</figcaption>"
     low, high = min(bucket.min for bucket in buckets), max(bucket.max for bucket in buckets)
     mean = sum(bucket.mean * bucket.n for bucket in buckets) / sum(bucket.n for bucket in buckets)
     sentence = (
-        f"{safe(type_)}: mean {quantity(mean, unit)}, lowest {quantity(low, unit)}, highest {quantity(high, unit)}, "
+        f"{safe(name)}: mean {quantity(mean, unit)}, lowest {quantity(low, unit)}, highest {quantity(high, unit)}, "
         f"{sum(bucket.n for bucket in buckets):,} samples"
     )
-    began, span = buckets[0].t, (buckets[-1].t - buckets[0].t) or 1
-    across = [_WIDTH * (bucket.t - began) / span for bucket in buckets]
+    across = [_WIDTH * max(0, bucket.t - reach - start) / max(1, end - start) for bucket in buckets]
     upper = [(x, _down(bucket.max, low, high)) for x, bucket in zip(across, buckets, strict=True)]
     lower = [(x, _down(bucket.min, low, high)) for x, bucket in zip(across, buckets, strict=True)]
     means = [(x, _down(bucket.mean, low, high)) for x, bucket in zip(across, buckets, strict=True)]

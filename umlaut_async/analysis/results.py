@@ -247,11 +247,7 @@ class RunResults:
 
     def _repr_html_(self) -> str:
         with self._results.session() as session:
-            curves = [
-                (series.type, series.unit, queries.series_overview(session, series.id, card.POINTS))
-                for series in run_queries.series(session, self.uuid)[: card.CURVES]
-            ]
-            return card.run_html(self.info, queries.stages(session, self.uuid), curves)
+            return card.run_html(session, self.info)
 
 
 class _Chosen(NamedTuple):

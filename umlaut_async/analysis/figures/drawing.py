@@ -169,8 +169,8 @@ def _chart(figure: Figure, chart: Chart, ticks: Sequence[Tick]) -> Markup:
     return figure_block(chart.type, said.partition(": " if len(chart.curves) == 1 else "series. ")[2], *content)
 
 
-def legend(labels: Sequence[str], bars: Sequence[int] | None = None) -> Markup:
-    """Return which line is which, if there are several; or which bar, by the numbers of their colours."""
+def legend(labels: Sequence[str], bars: Sequence[str] | None = None) -> Markup:
+    """Return which line is which, if there are several; or which bar, by the classes of these."""
     if len(labels) < 2:
         return Markup("")
     entries = [
@@ -180,7 +180,7 @@ def legend(labels: Sequence[str], bars: Sequence[int] | None = None) -> Markup:
                 "svg",
                 element("path", class_=f"mean c{at % COLOURS}", d="M0 5H30")
                 if bars is None
-                else element("rect", class_=f"bar c{bars[at]}", width=30, height=10),
+                else element("rect", class_=f"bar {bars[at]}", width=30, height=10),
                 viewBox="0 0 30 10",
                 class_="key",
                 aria_hidden="true",

@@ -19,6 +19,7 @@ __all__ = ["budget", "slowest_calls", "stages", "verdict_box"]
 
 _NAMED = COLOURS - 1
 _GREATEST = 1000
+_UNTRACKED = "in no stage"
 
 
 def verdict_box(found: Sequence[Verdict]) -> Markup:
@@ -50,9 +51,12 @@ def budget(view: Bottleneck, order: Sequence[str]) -> Markup:
     if rest:
         parts.append((f"{len(largest) - _NAMED} other stages", rest))
     untracked = found.untracked / found.wall
-    said = ", ".join(f"{safe(name)} {percent(share, 1)}" for name, share in [*parts, ("in no stage", untracked)])
+    said = ", ".join(f"{safe(name)} {percent(share, 1)}" for name, share in [*parts, (_UNTRACKED, untracked)])
     places = {name: at for at, name in enumerate(order)}
-    colours = [places.get(name, _NAMED) % COLOURS for name, _ in parts]
+    colours = [f"c{places.get(name, _NAMED) % COLOURS}" for name, _ in parts]
+    if untracked > 0:
+        parts.append((_UNTRACKED, untracked))
+        colours.append("none")
     label = element("div", legend([name for name, _ in parts], colours))
     bar = line(label, element("div", _stacked(parts, colours, said), class_="plot", style="height:2.25rem"))
     return figure_block("Budget", f"{said}.", bar, details("Data: budget", _budget_table(found)))
@@ -101,13 +105,13 @@ def slowest_calls(view: Bottleneck) -> Markup:
     return joined([element("h2", "Slowest calls"), table("The slowest calls", headings, rows, numbers=(1, 2))])
 
 
-def _stacked(parts: Sequence[tuple[str, float]], colours: Sequence[int], said: str) -> Markup:
+def _stacked(parts: Sequence[tuple[str, float]], colours: Sequence[str], said: str) -> Markup:
     bars, left = [], 0.0
     for (name, share), colour in zip(parts, colours, strict=True):
         width = 1000 * min(1.0, max(0.0, share))
         title = element("title", f"{safe(name)}: {percent(share, 1)}")
         shape = {"x": f"{left:.1f}", "y": "0", "width": f"{width:.1f}", "height": "100"}
-        bars.append(element("rect", title, class_=f"bar c{colour}", **shape))
+        bars.append(element("rect", title, class_=f"bar {colour}", **shape))
         left += width
     label = f"Where the time went: {said}"
     fixed = {"viewBox": "0 0 1000 100", "preserveAspectRatio": "none", "role": "img"}

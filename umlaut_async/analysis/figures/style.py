@@ -32,6 +32,7 @@ STYLE = (
     + "".join(f".mean.c{number}{{stroke-dasharray:{dash}}}" for number, dash in _DASHES.items())
     + """
 *{box-sizing:border-box}
+:root{--ground:var(--page);--shade:color-mix(in srgb,var(--text) 40%,transparent)}
 body{margin:0 auto;max-width:75rem;padding:1.25rem;background:var(--page);color:var(--text);
 font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem}
@@ -44,7 +45,8 @@ small{font-size:.8125rem}
 .note,figcaption,caption{font-size:.875rem}
 .verdict small{display:block}
 figcaption b{color:var(--text);font-size:1rem;margin-right:.35rem}
-.verdict{border-left:.3rem solid var(--c1);background:var(--panel);padding:.6rem .9rem;margin:1rem 0}
+.verdict{--ground:var(--panel);border-left:.3rem solid var(--c1);background:var(--ground);padding:.6rem .9rem;
+margin:1rem 0}
 .verdict b{display:block}
 figure{margin:1.5rem 0}
 figcaption{margin-bottom:.5rem}
@@ -59,6 +61,7 @@ figcaption{margin-bottom:.5rem}
 .mean{fill:none;stroke:var(--c);stroke-width:1.75;vector-effect:non-scaling-stroke;stroke-linecap:round;
 stroke-linejoin:round}
 .bar{fill:var(--c)}
+.bar.none{fill:var(--line)}
 .bar.failed{fill:var(--failed)}
 .bar.running{fill-opacity:.55}
 .value{position:absolute;right:100%;margin-right:.4rem;transform:translateY(-50%);font-size:.75rem;line-height:1;
@@ -72,7 +75,12 @@ color:var(--muted);white-space:nowrap}
 .key{flex:none;width:1.9rem;height:.6rem;margin-right:.4rem}
 details{margin:.25rem 0}
 summary{cursor:pointer;color:var(--muted);font-size:.875rem;padding:.2rem 0}
-.table{overflow-x:auto;margin:.5rem 0 1rem}
+.table{overflow-x:auto;margin:.5rem 0 1rem;background:
+linear-gradient(to right,var(--ground) 40%,transparent) left/2.5rem 100%,
+linear-gradient(to left,var(--ground) 40%,transparent) right/2.5rem 100%,
+linear-gradient(to right,var(--shade),transparent) left/1rem 100%,
+linear-gradient(to left,var(--shade),transparent) right/1rem 100%,var(--ground);
+background-repeat:no-repeat;background-attachment:local,local,scroll,scroll,local}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.35;min-width:20rem}
 caption{text-align:left;padding:.2rem 0}
 th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top;
