@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.metadata
 import json
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.probes.fake_nvml import TWO_GPUS
+from umlaut_async import Benchmark
 from umlaut_async.collector.environment import gather
 
 if TYPE_CHECKING:
@@ -280,6 +282,7 @@ GATHERING = """
 import json, sys
 from umlaut_async import GPUPowerMetric
 from tests.probes.fake_nvml import TWO_GPUS
+from umlaut_async import Benchmark
 from umlaut_async.collector.environment import gather
 
 metric = GPUPowerMetric("power") if "metric" in sys.argv else None
@@ -320,3 +323,15 @@ def test_the_gpus_are_stored_where_the_driver_is_loaded_or_a_metric_asks_for_one
 def test_a_driver_that_fails_is_named(fake: FakeNvml, tmp_path: Path, run_script: RunScript) -> None:
     fake.says(errors={"nvmlInitWithFlags": 9})
     assert "driver is not loaded (NVML error 9)" in gpus_of(run_script, tmp_path, "metric")
+
+
+async def test_a_run_does_not_wait_at_its_end_for_metrics_of_gpus_that_never_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So long that a wait for it is a hang.
+    monkeypatch.setattr("umlaut_async.collector.description._LOOK", 1000)
+    monkeypatch.setattr("umlaut_async.collector.collector._ENVIRONMENT_PATIENCE", 1000)
+    benchmark = Benchmark(tmp_path / "runs.db")
+    await benchmark.open()
+    await benchmark.flush()
+    await asyncio.wait_for(benchmark.close(), 30)

@@ -75,6 +75,7 @@ class Collector:
         self._requests: list[FlushRequest] = []
         """What was asked and is not answered yet."""
         self._describing: asyncio.Task[None] | None = None
+        self._ends = asyncio.Event()
         self._complained = False
         self._opening: Any = None
         """The module of that name, once it is imported."""
@@ -170,7 +171,7 @@ class Collector:
         if self._writer is None:
             self._settled.set()
         else:
-            self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled))
+            self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled, self._ends))
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -195,6 +196,7 @@ class Collector:
                 await self._door.dismiss()
                 await self._take()
             if self._describing is not None:
+                self._ends.set()
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,13 +31,14 @@ class Told(Protocol):
         ...
 
 
-async def describe(settings: RunSettings, writer: Writer, settled: Told) -> None:
+async def describe(settings: RunSettings, writer: Writer, settled: Told, ends: asyncio.Event) -> None:
     """Gather what a run runs on, which may take a while, and let those runs know of it in which it was begun.
 
     Args:
         settings: What the run is.
         writer: Takes the description.
         settled: Set when everything is imported that is needed for it.
+        ends: Set when the run is about to end, which then waits for this.
     """
     described: dict[str, Any] = {}
     try:
@@ -49,9 +51,11 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told) -> None
             described = environment
         await in_thread(lambda: tell(settings.beside, settings))
         if not settings.gpus:
-            while not nvml.wanted():
-                await asyncio.sleep(_LOOK)
-            writer.describe(await in_thread(lambda: _with_gpus(described)))
+            while not nvml.wanted() and not ends.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ends.wait(), _LOOK)
+            if nvml.wanted():
+                writer.describe(await in_thread(lambda: _with_gpus(described)))
     except Exception:
         _logger.exception("the environment could not be described, which is a defect of umlaut_async")
     settled.set()
