@@ -95,7 +95,8 @@ def measure(command: Sequence[str], run: Run) -> Measured:
 def _say_what_is_not_used(run: Run, benchmark: Benchmark) -> None:
     options = ("--description", run.description), ("--name", run.name), ("--tag", run.tags)
     given = [option for option, value in options if value]
-    if given and sys.stderr is not None and benchmark.uuid in {address.run for address in inherited()}:
+    of_others = {address.run for address in inherited() if address.pid != os.getpid()}
+    if given and sys.stderr is not None and benchmark.uuid in of_others:
         what = " and ".join(given)
         sys.stderr.write(f"umlaut: {what} not used, since the command takes part in a run that has begun\n")
         sys.stderr.flush()
