@@ -55,6 +55,14 @@ def bases() -> list[str]:
     return [base for base in dict.fromkeys(found) if base]
 
 
+def remove(address: Address) -> None:
+    """Remove the folder of a collector that has ended, or could not begin."""
+    with suppress(OSError):
+        os.unlink(address.socket)
+    with suppress(OSError):
+        os.rmdir(os.path.dirname(address.socket))
+
+
 _own: dict[Address, None] = {}
 """The collectors of the runs that this process has begun and not ended."""
 

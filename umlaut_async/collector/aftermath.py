@@ -6,12 +6,11 @@ It records nothing any more. The database gets a heartbeat, an event that counts
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
+from umlaut_async.collector.address import remove
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import wait
 from umlaut_async.records import FlushRequest, is_counted
@@ -31,7 +30,14 @@ REASON = "collector ended"
 """The reason under which records are counted that were lost with the collector."""
 
 
-async def follow(settings: RunSettings, link: Link, ledger: Ledger, unmeasured: Tally, reason: StoreError) -> None:
+async def follow(
+    settings: RunSettings,
+    link: Link,
+    ledger: Ledger,
+    unmeasured: Tally,
+    reason: StoreError,
+    requests: list[FlushRequest],
+) -> None:
     """Go on until the run ends.
 
     Args:
@@ -40,11 +46,14 @@ async def follow(settings: RunSettings, link: Link, ledger: Ledger, unmeasured: 
         ledger: Where records are counted.
         unmeasured: Counts what came after the death of the collector.
         reason: The answer to all requests.
+        requests: What the collector has not answered; one of them may end the run.
     """
     attention = asyncio.Event()
     attention.set()
     link.listen(asyncio.get_running_loop(), attention.set)
     closing: Any = None
+    if not any(request.ending for request in requests):
+        _answer(requests, reason)
     try:
         try:
             module: ModuleType = await in_thread(_import_closing)
@@ -52,7 +61,6 @@ async def follow(settings: RunSettings, link: Link, ledger: Ledger, unmeasured: 
             await closing.tell(ledger, unmeasured)
         except Exception as error:
             _logger.error("the database cannot be told that the collector has ended: %s", error)
-        requests: list[FlushRequest] = []
         while not any(request.ending for request in requests):
             _answer(requests, reason)
             await wait(attention, _LONGEST, closing.beat if closing is not None else _nothing)
@@ -69,7 +77,8 @@ async def follow(settings: RunSettings, link: Link, ledger: Ledger, unmeasured: 
                 _logger.error("the database cannot be told how the run ended: %s", error)
         ledger.drop(REASON, ledger.account().in_flight)
         link.close(reason)
-        _remove_socket(settings)
+        if settings.address is not None:
+            remove(settings.address)
         _answer(requests, reason)
     finally:
         if closing is not None:
@@ -89,14 +98,6 @@ def _take(link: Link, ledger: Ledger, requests: list[FlushRequest]) -> None:
 def _answer(requests: list[FlushRequest], reason: StoreError) -> None:
     while requests:
         requests.pop().answer(reason)
-
-
-def _remove_socket(settings: RunSettings) -> None:
-    if settings.address is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(settings.address.socket)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(settings.address.socket))
 
 
 async def _nothing() -> None:

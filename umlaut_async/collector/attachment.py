@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from umlaut_async.collector.threads import abandon_connections
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -59,43 +60,47 @@ def forward(
     Returns:
         Whether there ever was a collector.
     """
-    try:
-        # Here, so that the first call does not wait for the import of msgspec.
-        from umlaut_async.collector import aftermath
-        from umlaut_async.collector.forwarder import Forwarder
-        from umlaut_async.collector.wire import Hello
+    # Here, so that the first call does not wait for the import of msgspec.
+    from umlaut_async.collector import aftermath
+    from umlaut_async.collector.forwarder import Forwarder
+    from umlaut_async.collector.wire import Hello
 
-        settled.set()
-        begun = settings if settings.joins is None else None
-        hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
-        forwarder = Forwarder(hello, channel, link, ledger, opened)
+    settled.set()
+    begun = settings if settings.joins is None else None
+    hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
+    forwarder = Forwarder(hello, channel, link, ledger, opened)
+    reason = StoreError("the run has ended")
+    try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             if not runner.run(forwarder.run()):
                 return False
-            reason = StoreError("the run has ended")
             link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
             if forwarder.left_alone:
                 reason = StoreError("the collector of the run has ended before it")
                 _tell_end(link, ledger)
-                forwarder.answer_left(reason)
                 if settings.joins is None and link.stores:
-                    runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason))
-        link.close(reason)
-        forwarder.answer_left(reason)
-        ledger.drop(aftermath.REASON, ledger.account().in_flight)
+                    runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason, forwarder.left))
     except BaseException as error:
-        give_up(error, channel, link, ledger)
-        opened.set()
-        settled.set()
+        reason = give_up(error, channel, link, ledger)
+    finally:
+        abandon_connections()
+    opened.set()
+    channel.close()
+    # Before the last answers: who waits for them may look at the account at once.
+    ledger.drop(aftermath.REASON, ledger.account().in_flight)
+    link.close(reason)
+    forwarder.answer_left(reason)
     return True
 
 
-def give_up(error: BaseException, channel: Channel, link: Link, ledger: Ledger) -> None:
-    """Say that the link has failed, and answer whoever waits."""
+def give_up(error: BaseException, channel: Channel, link: Link, ledger: Ledger) -> StoreError:
+    """Say that the link has failed, and answer whoever waits; return what they are told."""
     _logger.error("%s; nothing more is recorded", _DEFECT, exc_info=error)
     channel.close()
     ledger.drop("not stored", ledger.account().in_flight)
-    link.close(StoreError(f"{_DEFECT}: {error!r}"))
+    reason = StoreError(f"{_DEFECT}: {error!r}")
+    link.close(reason)
+    return reason
 
 
 def _tell_end(link: Link, ledger: Ledger) -> None:

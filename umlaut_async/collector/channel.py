@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from umlaut_async.collector.threads import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_logger = logging.getLogger("umlaut_async")
 
 _READ = 1 << 17
 _TURN = 64
@@ -133,7 +136,13 @@ class Channel:
             if not packet:
                 self._end()
                 return
-            self._take(packet)
+            try:
+                self._take(packet)
+            except Exception:
+                # What came after it would be taken for something that it is not.
+                _logger.exception("a message could not be taken, which is a defect of umlaut_async")
+                self._end()
+                return
 
     def _take(self, packet: bytes) -> None:
         if packet[0] == SIGNAL_TAG:

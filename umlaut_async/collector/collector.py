@@ -15,7 +15,7 @@ from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, wait
-from umlaut_async.errors import StoreError, StoreNotFoundError
+from umlaut_async.errors import StoreError
 from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
@@ -201,20 +201,22 @@ class Collector:
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:
                 await intake.abandon(self._requests, ends, self._vitals)
-        error = self._failure or await self._store(bool(self._requests), ending)
-        if self._requests:
-            error = error or self._watched.refusal()
+        failure = self._failure or await self._store(bool(self._requests), ending)
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             self._link.close(StoreError("the run has ended"))
             await self._let_go()
-            error = error or await self._check_file()
-        self._answer(error)
+            if self._writer is not None:
+                failure = await self._opening.reckon(self._writer, self._watched, failure)
+        if self._requests:
+            self._answer(failure or self._watched.refusal())
         return ending is not None
 
     def _answer(self, error: StoreError | None) -> None:
         while self._requests:
-            self._requests.pop().answer(error)
+            # Only then let go: where this fails, they are answered at the end of all.
+            self._requests[-1].answer(error)
+            self._requests.pop()
 
     async def _take(self) -> None:
         for intake in self._intakes:
@@ -242,26 +244,13 @@ class Collector:
                 await self._writer.finish(since_epoch(now()), ending, await self._described(), deaths)
         except Exception as error:
             failure = _as_store_error(error)
-            lost = self._watched.lose(failure, ended=ending is not None)
-            if ending is not None:
-                _logger.error("%d records were lost at the end of the run: %s", lost, failure)
-            elif not self._complained:
+            if ending is None:
+                self._watched.lose(failure, ended=False)
+            if ending is None and not self._complained:
                 # Once until it works again: what is not stored waits, and is tried again every time.
                 self._complained = True
                 _logger.error("the records cannot be stored at present: %s", failure)
             return failure
-        return None
-
-    async def _check_file(self) -> StoreError | None:
-        """Return an error if the file was deleted while the run ended."""
-        try:
-            if self._writer is not None:
-                await in_thread(self._writer.check_file)
-        except StoreNotFoundError as error:
-            _logger.error(
-                "%d records were lost at the end of the run: %s", self._watched.lose(error, ended=True), error
-            )
-            return error
         return None
 
     async def _write(self, writer: Writer, durable: bool) -> None:

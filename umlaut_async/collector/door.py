@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Ledger
+from umlaut_async.collector.address import remove
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
@@ -166,8 +166,7 @@ class Door:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self._address.socket))
+        remove(self._address)
 
     async def close(self) -> None:
         """Send the guests away."""

@@ -93,10 +93,16 @@ class Forwarder:
         """Whether the collector has gone before the run ended."""
         return not self._ended
 
+    @property
+    def left(self) -> list[FlushRequest]:
+        """The requests that are not answered."""
+        return list(self._requests.values())
+
     def answer_left(self, reason: StoreError) -> None:
         """Answer the requests that the collector will not answer any more."""
-        while self._requests:
-            self._requests.popitem()[1].answer(reason)
+        for request in self._requests.values():
+            request.answer(reason)
+        self._requests.clear()
 
     def _woken(self) -> None:
         while self._link.idle:
@@ -138,7 +144,10 @@ class Forwarder:
         while True:
             turn = min(left, _MESSAGE)
             left -= turn
-            await self._take(self._link.take(turn), batch)
+            records = self._link.take(turn)
+            # First of all: whatever happens here, they are answered.
+            self._requests.update((id(record), record) for record in records if isinstance(record, FlushRequest))
+            await self._take(records, batch)
             if not left:
                 self._outgoing.show(open_calls, batch)
             self._outgoing.describe(batch)
@@ -166,9 +175,7 @@ class Forwarder:
             await self._channel.send(message)
 
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
-        # First: whatever fails, they are answered.
         requests = [record for record in records if isinstance(record, FlushRequest)]
-        self._requests.update((id(request), request) for request in requests)
         held, self._held = self._held, []
         self._ledger.take(sum(map(is_counted, records)))
         for record in records:
@@ -184,13 +191,17 @@ class Forwarder:
                 batch.stages.append(record)
         deadline = asyncio.get_running_loop().time() + (_EDGE_DEADLINE if requests else 0)
         for call in held:
-            while self._outgoing.awaits_edges(call) and asyncio.get_running_loop().time() < deadline:
+            while self._awaits_edges(call) and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(_EDGE_LOOK)
-            if self._outgoing.awaits_edges(call) and not requests:
+            if self._awaits_edges(call) and not requests:
                 self._held.append(call)
             else:
                 batch.calls.append(self._outgoing.ended_call(call, batch))
         batch.requests += [(id(request), request.ending) for request in requests]
+
+    def _awaits_edges(self, call: CallRecord) -> bool:
+        # Where a defect has ended what answers, nobody waits for it.
+        return self._outgoing.awaits_edges(call, self._sampler.answers_edges or bool(self._link.waiting))
 
     def _announce(self, series: Series) -> None:
         """Make a series known at once, in the thread of the call that is the first to use it."""
@@ -210,9 +221,10 @@ class Forwarder:
             self._link.recording = False
             self._link.request(FlushRequest(lambda error: None, Ending("ok", "the run ended")))
         for number, error, text in reply.answers:
-            request = self._requests.pop(number)
+            request = self._requests[number]
             self._ended |= request.ending is not None
             request.answer(None if error is None else getattr(errors, error, StoreError)(text))
+            del self._requests[number]
 
 
 _NOTHING = wire.Batch()

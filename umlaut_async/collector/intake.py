@@ -169,7 +169,7 @@ class Intake:
             # Made one at a time: many at once would be followed by the garbage collector.
             call = new_call_record(CallRecord, record)
             self._ended.add(call.number)
-            if self._rows.awaits_edges(call):
+            if self._awaits_edges(call):
                 self._held.append(call)
             else:
                 self._writer.units.add(self._rows.call(call))
@@ -197,6 +197,10 @@ class Intake:
             self._drop("defect", 1)
         _logger.exception("a record could not be stored, which is a defect of umlaut_async")
 
+    def _awaits_edges(self, call: CallRecord) -> bool:
+        # Where a defect has ended what answers, nobody waits for it.
+        return self._rows.awaits_edges(call, self.sampler.answers_edges or bool(self.link.waiting))
+
     async def settle(self, wait: bool) -> None:
         """Take the ended calls whose edge readings have come.
 
@@ -210,7 +214,7 @@ class Intake:
             late: list[CallRecord] = []
             ready: list[CallRecord] = []
             for record in self._held:
-                (late if self._rows.awaits_edges(record) else ready).append(record)
+                (late if self._awaits_edges(record) else ready).append(record)
             if late and wait and clock() < deadline:
                 # Not all that is awaited is told of: what happens on a GPU must be looked for.
                 try:

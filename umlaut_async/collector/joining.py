@@ -61,12 +61,15 @@ def start(
     attach(channel, link)
 
     def work() -> None:
+        reason = StoreError(f"the collector of run {address.run} cannot be reached")
         try:
             if _connect(channel, address) and forward(
                 settings, parent, channel, link, ledger, opened, settled, unmeasured
             ):
                 return
-            reason = StoreError(f"the collector of run {address.run} cannot be reached")
+        except Exception as error:
+            reason = StoreError(f"the collector of run {address.run} cannot be used, which is a defect: {error!r}")
+        try:
             _logger.warning("what runs in this process is not measured: %s", reason)
             channel.close()
             link.explained = True

@@ -12,9 +12,12 @@ from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.launchers import rank, shared_run
+from umlaut_async.collector.reckoning import reckon
 from umlaut_async.collector.rows import Rows
 from umlaut_async.records import EventRecord
 from umlaut_async.store.programs import mark
+
+__all__ = ["join_run", "open_run", "reckon"]
 
 if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger

@@ -66,12 +66,17 @@ class Outgoing:
             _LocalMetric(source, edge) for source, edge in sources if source.probe.outside is None
         ]
 
-    def awaits_edges(self, call: CallRecord) -> bool:
-        """Return whether readings at the edges of an ended call are still on their way."""
+    def awaits_edges(self, call: CallRecord, answering: bool) -> bool:
+        """Return whether readings at the edges of an ended call are still on their way.
+
+        Args:
+            call: The call.
+            answering: Whether requests for such readings are being answered at all.
+        """
         for metric in self._local[call.stage]:
             source, edge = metric
             if metric.elsewhere:
-                if source.awaits_edges(call.number):
+                if answering and source.awaits_edges(call.number):
                     return True
             elif edge is not None and source.probe.pending is not None and source.probe.pending(call.left[edge]):
                 return True

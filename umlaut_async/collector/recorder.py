@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.collector import joining, process, thread
 from umlaut_async.collector.account import Accounting, Ledger, Tally
-from umlaut_async.collector.address import Address, new_address, publish, withdraw
+from umlaut_async.collector.address import Address, new_address, publish, remove, withdraw
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
 from umlaut_async.records import Ending, FlushRequest
@@ -84,7 +84,11 @@ class _Outcome:
                 answer = self._waiting.popleft()
             except IndexError:
                 return
-            answer(self._outcome[0])
+            try:
+                answer(self._outcome[0])
+            except BaseException:
+                self._waiting.appendleft(answer)
+                raise
 
 
 class Inherited(NamedTuple):
@@ -134,10 +138,14 @@ class Recorder:
         _live.add(self)
         try:
             self._start()
-        except RuntimeError as error:
-            # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
+        except Exception as error:
             _live.discard(self)
             self._withdraw()
+            if self.address is not None and self._settings.joins is None:
+                remove(self.address)
+            if not isinstance(error, RuntimeError):
+                raise
+            # The system has no thread left, or the interpreter is ending. The stage must not suffer from it.
             failure = StoreError(f"no thread for the collector could be started: {error}")
             _logger.error("nothing will be recorded: %s", failure)
             self.link.close(failure)
@@ -254,12 +262,9 @@ def _end_all() -> None:
         waiting.append((recorder, answered))
     for recorder, answered in waiting:
         if not answered.wait(_time_left()):
-            account = recorder.accounting()
-            _logger.error(
-                "the end of the process did not wait any longer for run %s: up to %d records are lost",
-                recorder.uuid,
-                account.in_flight,
-            )
+            in_flight = recorder.accounting().in_flight
+            lost = f"up to {in_flight} records are lost" if in_flight else "its end may not be stored"
+            _logger.error("the end of the process did not wait any longer for run %s: %s", recorder.uuid, lost)
 
 
 def _forget_in_child() -> None:

@@ -134,8 +134,13 @@ class Rows:
         loops = [metric.source for metric in metrics if isinstance(metric.source, LoopSeries)]
         self._stages[stage.number] = _Stage(stage.name, stage.kind, metrics, waits, loops)
 
-    def awaits_edges(self, record: CallRecord) -> bool:
-        """Return whether readings at the edges of an ended call are still on their way."""
+    def awaits_edges(self, record: CallRecord, answering: bool) -> bool:
+        """Return whether readings at the edges of an ended call are still on their way.
+
+        Args:
+            record: The call.
+            answering: Whether requests for such readings are being answered at all.
+        """
         stage = self._stages[record.stage]
         if not stage.waits:
             return False
@@ -144,7 +149,7 @@ class Rows:
             if source is None:
                 continue
             if metric.elsewhere:
-                if source.awaits_edges(record.number):
+                if answering and source.awaits_edges(record.number):
                     return True
             elif edge is not None and source.probe.pending is not None and source.probe.pending(record.left[edge]):
                 return True

@@ -46,7 +46,8 @@ class Sampler:
         """What runs, and the source that it reads."""
         # One for each source, since a source is read once at a time, however many series it has.
         self._readers: dict[Hashable, Reader] = {}
-        self._reading_edges: set[Series] = set()
+        self._answering: dict[Series, asyncio.Task[None]] = {}
+        """What answers the edge requests of series."""
         self.edge_taken = asyncio.Event()
         """Set whenever edge requests have been answered."""
         self.worst_lateness = 0
@@ -60,20 +61,30 @@ class Sampler:
 
     def take_edges(self, series: Series) -> None:
         """Answer the edge requests of a series."""
-        if series.edge_requests and series not in self._reading_edges:
-            self._reading_edges.add(series)
-            self._spawn(self._answer_edges(series), series)
+        if not series.edge_requests or series in self._answering:
+            return
+        task = self._answering[series] = self._spawn(self._answer_edges(series), series)
+
+        def finish(_: object) -> None:
+            if self._answering.get(series) is task:
+                del self._answering[series]
+
+        task.add_done_callback(finish)
+
+    @property
+    def answers_edges(self) -> bool:
+        """Whether answers to edge requests are on their way."""
+        return bool(self._answering)
 
     async def close(self) -> None:
         """End all tasks and threads."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        for source in list(self._readers):
+            self._close_reader(source)
 
-    def _spawn(self, work: Coroutine[None, None, None], series: Series) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], series: Series) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = series.probe.key
 
@@ -83,6 +94,7 @@ class Sampler:
                 _logger.error("sampling failed, which is a defect of umlaut_async", exc_info=defect)
 
         task.add_done_callback(finish)
+        return task
 
     async def _sample(self, series: Series) -> None:
         began, late = series.begin(self._clock.now())
@@ -140,14 +152,17 @@ class Sampler:
                 self.edge_taken.set()
         finally:
             # Not only when the task is found to have ended: a request that comes in between would be overlooked.
-            self._reading_edges.discard(series)
+            self._answering.pop(series, None)
 
     def _release(self, source: Hashable) -> None:
         """Close the reader of a source that nothing reads at present."""
-        if source not in self._tasks.values():
-            reader = self._readers.pop(source, None)
-            if reader is not None:
-                reader.close()
+        if source not in self._tasks.values() and source in self._readers:
+            self._close_reader(source)
+
+    def _close_reader(self, source: Hashable) -> None:
+        # First this: what could not be closed is still known where everything is closed.
+        self._readers[source].close()
+        del self._readers[source]
 
     async def _tick(self, series: Series) -> _Taken | None:
         if series.probe.place not in (Place.LOOP, Place.CALLBACK):

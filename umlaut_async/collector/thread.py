@@ -7,7 +7,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector.threads import start_daemon
+from umlaut_async.collector.address import remove
+from umlaut_async.collector.threads import abandon_connections, start_daemon
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def collect(
     finally:
         opened.set()
         settled.set()
+        abandon_connections()
+        if settings.address is not None:
+            remove(settings.address)
         # Before the last answers: who waits for them may look at the account at once.
         ledger.drop("not stored", ledger.account().in_flight)
         link.close(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,12 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     start_daemon(work, "umlaut-helper")
     return await answer
+
+
+def abandon_connections() -> None:
+    """Close the connections to files that this thread has made and could not close, as its loop has failed."""
+    if (driver := sys.modules.get("umlaut_async.store.driver")) is not None:
+        driver.abandon()
 
 
 class ThreadNames:

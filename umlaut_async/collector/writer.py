@@ -60,8 +60,9 @@ class Writer:
         self.journal = journal
         self.run_uuid = run_uuid
         self._engine = engine
-        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
-        self._identity = None if self._path is None else identity(self._path)
+        self.path = engine.url.database if engine.dialect.name == "sqlite" else None
+        """The file; None for a server."""
+        self._identity = None if self.path is None else identity(self.path)
         self._refused = refused
         self._ledgers: dict[int, Ledger] = {}
         """Where stored and dropped records are counted, by the key of the process."""
@@ -76,7 +77,8 @@ class Writer:
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
         self._environment: dict[str, Any] | None = None
-        self._doubt: Doubt | None = None
+        self.doubt: Doubt | None = None
+        """The last transaction, where nobody knows what became of it."""
 
     async def join(self, process: dict[str, Any], ledger: Ledger) -> int:
         """Let a process take part in the run, and return its key.
@@ -173,7 +175,7 @@ class Writer:
             try:
                 await self._transact(units, self._rest(running) if last else None, seen, durable and last)
             except Exception as error:
-                if isinstance(error, StoreConnectionError) and self._doubt is None and time.monotonic() < deadline:
+                if isinstance(error, StoreConnectionError) and self.doubt is None and time.monotonic() < deadline:
                     continue
                 if not is_refusal(error) or gave_up:
                     raise
@@ -190,14 +192,15 @@ class Writer:
                     self.add_unrecorded(span[0])
                 self._refused(1, error)
             else:
-                self._count(units)
+                self.count(units)
                 size = min(2 * size, _BATCH)
             self.units.let_go(len(units))
             left -= len(units)
             if last:
                 return
 
-    def _count(self, units: Sequence[Unit]) -> None:
+    def count(self, units: Sequence[Unit]) -> None:
+        """Count records as stored."""
         if len(self._ledgers) == 1:
             (ledger,) = self._ledgers.values()
             ledger.store(len(units))
@@ -233,8 +236,8 @@ class Writer:
 
     def check_file(self) -> None:
         """Raise a StoreNotFoundError where the file of the database was deleted."""
-        if self._path is not None:
-            require_same(self._path, self._identity)
+        if self.path is not None:
+            require_same(self.path, self._identity)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -251,7 +254,7 @@ class Writer:
             async with transaction(self._engine, durable=durable, first=heartbeat(self._living, seen)) as session:
                 await store(session, self.run_uuid, units, rest)
         except CommitUnknownError as error:
-            self._doubt = Doubt(error.transaction, len(units), rest)
+            self.doubt = Doubt(error.transaction, len(units), rest)
             raise
         except BaseException:
             if rest is not None:
@@ -272,13 +275,13 @@ class Writer:
 
     async def _settle_doubt(self) -> None:
         """Learn what became of the last transaction, before anything of it is stored again."""
-        if self._doubt is None:
+        if self.doubt is None:
             return
-        transaction, count, rest = self._doubt
+        transaction, count, rest = self.doubt
         committed = await was_committed(self._engine, transaction)
-        self._doubt = None
+        self.doubt = None
         if committed:
-            self._count(self.units.first(count))
+            self.count(self.units.first(count))
             self.units.let_go(count)
             if rest is not None:
                 self._written(rest)

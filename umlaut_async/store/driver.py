@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -17,7 +18,7 @@ from umlaut_async.store.lockfile import LockFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["LOG_SIZE", "Connection"]
+__all__ = ["LOG_SIZE", "Connection", "abandon"]
 
 T = TypeVar("T")
 
@@ -25,6 +26,18 @@ LOG_SIZE = 8_192_000
 """The size in bytes beyond which the log is copied into the database; the usual 1000 pages."""
 _CLOSE_SECONDS = 1.0
 """How long a close waits for others that write."""
+
+_open: set[Connection] = set()
+"""Those that nobody has closed yet."""
+
+
+def abandon() -> None:
+    """Close the connections that this thread has made and that nobody closed; nobody waits for them either.
+
+    Where the loop of a connection has ended before it was closed, there is no other way to be rid of its thread.
+    """
+    for connection in _open.copy():
+        connection.abandon(threading.get_ident())
 
 
 class Connection(aiosqlite.Connection):
@@ -49,6 +62,7 @@ class Connection(aiosqlite.Connection):
         self._identity: tuple[int, int] | None = None
         self._lock = LockFile(f"{path}-lock") if locked else None
         self._busy_seconds = busy_seconds
+        self._maker = threading.get_ident()
 
         def connect() -> sqlite3.Connection:
             self._sqlite = sqlite3.connect(path, **options)
@@ -58,6 +72,7 @@ class Connection(aiosqlite.Connection):
         super().__init__(connect, iter_chunk_size=64)
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
+        _open.add(self)
 
     async def _connect(self) -> aiosqlite.Connection:
         try:
@@ -204,8 +219,19 @@ class Connection(aiosqlite.Connection):
         if self._stopping:
             return None
         self._stopping = True
+        _open.discard(self)
         self._stopped = super().stop()
         return self._stopped
+
+    def abandon(self, maker: int) -> None:
+        """Close without waiting for it, if a thread has made this connection.
+
+        Args:
+            maker: The thread.
+        """
+        if self._maker == maker:
+            self._tx.put_nowait((None, self._leave))
+            self.stop()
 
     def cursor(self) -> Cursor:  # type: ignore[override]
         """Return a new cursor at once."""
