@@ -144,26 +144,22 @@ def account_in(database: Path) -> dict[str, Any] | None:
         return json.loads(accounts[0][0]) if accounts else None
 
 
-def check(outcome: Outcome, reference: Outcome, how: str, collector: str) -> None:
+def check(outcome: Outcome, how: str, collector: str) -> None:
     """Check what must hold whatever fails."""
     told = outcome.told
     assert told["total"] == EXPECTED
-    assert outcome.late <= reference.late + LATE
     assert told["recorded"] == CALLS + VALUES
     dropped, in_flight = sum(told["dropped"].values()), told["in_flight"]
     assert told["recorded"] == told["stored"] + dropped + in_flight
     missing = told["recorded"] - outcome.stored
-    if how != "hang":
-        assert in_flight == 0
-        assert missing == dropped, (missing, told, outcome.log)
-    else:
-        # Of what is being written when the process must exit, nobody can know what arrives: at least nothing, at most
-        # all of it. It is said to be so much at the most.
-        assert dropped <= missing <= dropped + in_flight, (missing, told, outcome.log)
-        assert not in_flight or f"up to {in_flight} records are lost" in outcome.log
-        if collector == "process":
-            # A collector of its own waits for the disk, whoever has ended meanwhile.
-            assert missing == 0
+    # Of what is being written when the process must exit, nobody can know what arrives: at least nothing, at most all
+    # of it. It is said to be so much at the most. All else is exact.
+    assert dropped <= missing <= dropped + in_flight, (missing, told, outcome.log)
+    assert not in_flight or "did not wait any longer" in outcome.log
+    assert not in_flight or f"up to {in_flight} records are lost" in outcome.log
+    if how == "hang" and collector == "process":
+        # A collector of its own waits for the disk, whoever has ended meanwhile.
+        assert missing == 0
     if dropped:
         assert outcome.log or told["closed"] != "ok"
     if outcome.account is not None:
@@ -189,6 +185,7 @@ def plans(writes: int, soak: bool) -> Iterator[tuple[str, int, bool]]:
         yield from chance.sample([plan for plan in everything if plan[0] == how], count)
 
 
+@pytest.mark.timeout(7200)  # With --soak there are hundreds of runs, each of which has a limit of its own.
 @pytest.mark.parametrize(("collector", "end"), [("thread", "exit"), ("process", "close")])
 def test_a_failing_disk_costs_only_what_is_counted(
     library: Path, tmp_path: Path, collector: str, end: str, soak: bool
@@ -200,9 +197,16 @@ def test_a_failing_disk_costs_only_what_is_counted(
         fault = {"FAULT": how, "FAULT_AT": str(at)} | ({"FAULT_STICKS": "1"} if sticks else {})
         # Who waits for the end by `close` waits for the disk.
         ends = "exit" if how == "hang" else end
-        outcome = run(library, tmp_path / f"{how}-{at}-{sticks}", collector, ends, **fault)
+
+        def in_time(number: int, ends: str = ends, how: str = how, fault: dict[str, str] = fault) -> bool:
+            outcome = run(library, tmp_path / "-".join((*fault.values(), str(number))), collector, ends, **fault)
+            check(outcome, how, collector)
+            waited = how == "hang" or not outcome.told["in_flight"]
+            return waited and outcome.late <= reference.late + LATE
+
         try:
-            check(outcome, reference, how, collector)
+            # A busy machine may make any one of them late.
+            assert any(map(in_time, range(support.TRIES)))
         except AssertionError as error:
             error.add_note(f"{how} at write {at}{' and from then on' if sticks else ''} of {reference.writes}")
             raise
