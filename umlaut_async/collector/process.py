@@ -75,19 +75,15 @@ def start(
     def collect() -> None:
         # The call that comes first is under way, and importing and starting a process take a few milliseconds.
         time.sleep(_GRACE)
-        try:
-            with theirs:
-                why = _launch(theirs)
-            if why is None:
-                _collected.add(channel)
-                begun = forward(settings, None, channel, link, ledger, opened, settled, unmeasured)
-                _collected.discard(channel)
-                if begun:
-                    _reap_adopted()
-                    return
-                why = "it ended before it had begun"
-        except Exception as error:
-            why = f"a defect of umlaut_async: {error!r}"
+        why = _launch(theirs)
+        if why is None:
+            _collected.add(channel)
+            begun = forward(settings, None, channel, link, ledger, opened, settled, unmeasured)
+            _collected.discard(channel)
+            if begun:
+                _reap_adopted()
+                return
+            why = "it ended before it had begun"
         _logger.warning(_IN_A_THREAD, why)
         channel.close()
         link.notify = None
@@ -116,10 +112,11 @@ def start(
 
 def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
-    try:
-        run_python(_START, theirs.fileno(), _ROOT, options="-P", background=True)
-    except OSError as error:
-        return str(error)
+    with theirs:
+        try:
+            run_python(_START, theirs.fileno(), _ROOT, options="-P", background=True)
+        except OSError as error:
+            return str(error)
     return None
 
 
