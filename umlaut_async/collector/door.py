@@ -108,7 +108,7 @@ class Door:
         self._host.report(EventRecord(now(), "other-run", message, data))
 
     async def _welcome(self, channel: Channel) -> _Guest | None:
-        reception = Reception(channel)
+        reception = Reception(channel, self._limits)
         hello = await reception.hello()
         if hello is None:
             return None

@@ -14,6 +14,7 @@ from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.collector import Collector
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
+from umlaut_async.collector.limits import Limits
 from umlaut_async.collector.reception import Reception
 from umlaut_async.probes import helpers
 from umlaut_async.records import LOST, UNKNOWN, Ending, FlushRequest
@@ -58,7 +59,7 @@ def main(descriptor: int) -> None:
 
 
 async def _collect(channel: Channel) -> None:
-    reception = Reception(channel)
+    reception = Reception(channel, Limits())
     hello = await reception.hello()
     if hello is None:
         return  # The measured process is gone.
