@@ -131,6 +131,9 @@ class Channel:
                 packet = self._socket.recv(_READ)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                # Said once where the other end has gone before it had read all; what it had sent comes after that.
+                continue
             except OSError:
                 packet = b""
             if not packet:

@@ -30,6 +30,13 @@ os.set_inheritable(descriptor, False)
 os.setsid()
 with open("/proc/self/comm", "w") as file:
     file.write({helpers.NAME!r})
+"""
+# Who stops a job tells all of its processes. The shell and Python begin with all signals blocked, as the caller has.
+_DEAF = """
+for name in ("TERM", "HUP", "INT", "QUIT", "USR1", "USR2"):
+    signal.signal(signal.Signals["SIG" + name], signal.SIG_IGN)
+"""
+_HEAR = """
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
 """
 
@@ -42,15 +49,15 @@ def run_python(program: str, descriptor: int, *arguments: str, options: str, bac
         descriptor: The file that it inherits, and no other one.
         arguments: What it finds in `sys.argv` from the third on.
         options: Those of Python.
-        background: Whether to leave it running. It is then an orphan: the first process of a container, or one that
-            has asked for orphans, is given it by the kernel.
+        background: Whether to leave it running, whatever signal asks it to end. It is then an orphan: the first process
+            of a container, or one that has asked for orphans, is given it by the kernel.
 
     Raises:
         OSError: Nothing can be run so on this system.
     """
     if not sys.executable:
         raise OSError("this Python is part of another program")
-    text = f"# {helpers.NAME}{_BEGIN}{program}"
+    text = f"# {helpers.NAME}{_BEGIN}{_DEAF if background else ''}{_HEAR}{program}"
     command = shlex.join([sys.executable, options, "-c", text, str(descriptor), *arguments])
     redirected = f"{command} </dev/null >/dev/null 2>&1"
     os.set_inheritable(descriptor, True)
