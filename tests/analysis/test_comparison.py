@@ -12,7 +12,7 @@ from tests.analysis.simulated import TIME, Run, group, times_to_accuracy
 from umlaut_async.analysis.comparison import Row, Verdict, compare_groups
 from umlaut_async.analysis.gate import check, parse_rule
 from umlaut_async.analysis.observations import Observed, Quantity
-from umlaut_async.cli.compared import cells
+from umlaut_async.analysis.wording import cells
 
 
 def only(rows: list[Row]) -> Row:

@@ -9,15 +9,19 @@ import re
 import socket
 import subprocess
 import sys
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
+from tests.cli.on_a_terminal import on_a_terminal
 from tests.cli.rows import BEGAN, SECOND, process, result, run, span
 from tests.support import ROOT, environment
 from umlaut_async.analysis import Results
-from umlaut_async.cli.compared import parts
+from umlaut_async.analysis.wording import COLUMNS
+from umlaut_async.cli.compared import DISPENSABLE, parts
+from umlaut_async.cli.tables import show_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,17 +34,26 @@ TIMES = (1.00, 1.02, 0.99, 1.01, 0.98)
 HOSTILE = "<script>alert(1)</script>|`x\x1b[31m @someone"
 
 
+OLDER = "all {} runs are older than all {} ones: what changed on the machine counts as a change"
+
+
 def runs(
-    tag: str, times: tuple[float, ...], *, name: str = "train", machine: Any = MACHINE, status: str = "ok"
+    tag: str,
+    times: tuple[float, ...],
+    *,
+    name: str = "train",
+    machine: Any = MACHINE,
+    status: str = "ok",
+    hours_later: int = 0,
 ) -> list[Base]:
-    """Return runs with a tag, each of which has one stage that took so long."""
+    """Return runs with a tag, in turns with those of other tags, each of which has one stage that took so long."""
     made: list[Base] = []
     for number, time in enumerate(times):
         owner = 1000 * (sum(map(ord, tag)) % 1000) + number + 1
         uuid = f"{tag}-{number}"
         duration = round(time * SECOND)
         call = span(name, process_id=owner, duration=duration)
-        began = BEGAN + owner
+        began = BEGAN + 3600 * hours_later * SECOND + number * SECOND
         made += [
             run(uuid, tags=[tag], environment=machine, status=status, started=began, ended=began + 2 * duration),
             process(uuid, number=owner),
@@ -86,6 +99,42 @@ def test_a_verdict_for_each_row(compared: Any) -> None:
         "[+17.3 %, +22.8 %]",
         "HIGHER (worse), p < 0.0001",
     ]
+
+
+@pytest.mark.parametrize(
+    ("base_later", "new_later", "turns", "said"),
+    [
+        (0, 2, "base first", OLDER.format("base", "new")),
+        (2, 0, "new first", OLDER.format("new", "base")),
+        (0, 0, "mixed", ""),
+    ],
+)
+def test_runs_that_were_not_made_in_turns_are_warned_of(
+    base_later: int, new_later: int, turns: str, said: str, compared: Any, umlaut: Umlaut, database: Path
+) -> None:
+    shown = compared(
+        runs("base", TIMES, hours_later=base_later), runs("new", slower(1.2), hours_later=new_later), *TIME_GATE
+    )
+    assert shown.exit_code == 1
+    assert [line for line in shown.stdout.splitlines() if "older" in line] == ([said] if said else [])
+    again = ("compare", database, "tag:base", "tag:new")
+    assert json.loads(umlaut(*again, "--json").stdout)["turns"] == turns
+    markdown = umlaut(*again, "--markdown").stdout.splitlines()
+    assert [line for line in markdown if "older" in line] == ([f"- `{said}`"] if said else [])
+
+
+def test_a_side_of_one_run_has_no_turns_to_speak_of(compared: Any) -> None:
+    assert "older" not in compared(runs("base", TIMES[:1]), runs("new", TIMES, hours_later=1)).stdout
+
+
+@pytest.mark.parametrize("option", [(), ("--markdown",)])
+@pytest.mark.parametrize(("base", "new", "advised"), [(5, 5, False), (4, 5, True), (9, 3, True)])
+def test_fewer_than_five_runs_a_side_get_advice(
+    base: int, new: int, advised: bool, option: tuple[str, ...], compared: Any
+) -> None:
+    shown = compared(runs("base", (TIMES * 2)[:base]), runs("new", TIMES[:new]), *option)
+    said = "Fewer than 5 runs a side show little. Run each side at least 5 times, in turns, and give its runs a tag."
+    assert (said in shown.stdout.splitlines()) is advised
 
 
 def test_what_differs_comes_before_any_number(compared: Any) -> None:
@@ -137,7 +186,10 @@ TIME_GATE = ("--fail-on", "train/time:5%")
         (TIMES, TIMES, ("--margin", "wide"), 2, "'wide' is no share"),
         (TIMES, TIMES, ("--json", "--markdown"), 2, "exclude each other"),
         (TIMES, TIMES, ("-m", "memory"), 3, "no run has a metric memory"),
-        (TIMES, slower(1.2), ("-m", "energy", *TIME_GATE), 3, "CANNOT TELL train/time: neither side"),
+        (TIMES, slower(1.2), ("-m", "energy", *TIME_GATE), 2, "-m leaves out what --fail-on 'train/time:5%' is about"),
+        (TIMES, slower(1.2), ("-m", "energy", "-m", "run time", *TIME_GATE), 2, "-m leaves out"),
+        (TIMES, slower(1.2), ("-m", "energy", "-m", "time", *TIME_GATE), 1, "FAIL train/time"),
+        (TIMES, slower(1.2), ("-m", "energy", "--fail-on", "tiem:5%"), 3, "CANNOT TELL tiem: neither side has such"),
     ],
 )  # fmt: skip
 def test_exit_codes(
@@ -255,6 +307,58 @@ def test_markdown(compared: Any) -> None:
     assert "- `FAIL run time: +20 %" in shown.stdout
 
 
+def test_all_views_have_the_same_rows(compared: Any, umlaut: Umlaut, database: Path) -> None:
+    named = ["run time", "train/time", "train/energy"]
+    document = json.loads(compared(runs("base", TIMES), runs("new", TIMES), "--json").stdout)
+    assert [row["label"] for row in document["rows"]] == named
+    found = Results(database).compare("tag:base", "tag:new")
+    assert "train/calls" in [row.label for row in found.rows]  # which says nothing where all runs have as many
+    assert list(found.to_table()["metric"]) == named
+    table = umlaut("compare", database, "tag:base", "tag:new").stdout.split("\n\n")[1].splitlines()[2:]
+    assert [re.split(r"\s{2,}", line)[0] for line in table] == named
+    page = Hypertext(found)
+    assert [cells[0] for cells in page.rows[1:]] == named
+
+
+class Hypertext(HTMLParser):
+    """What a notebook shows of something: its words, and the cells of its table."""
+
+    def __init__(self, shown: Any) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.words = ""
+        self.elements: set[str] = set()
+        self.feed(shown._repr_html_())
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.elements.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def test_a_notebook_shows_a_comparison_as_a_table(compared: Any, database: Path) -> None:
+    compared(
+        runs("base", TIMES[:4], name=HOSTILE),
+        runs("new", slower(1.2), name=HOSTILE, machine=MACHINE | {"host": HOSTILE}, hours_later=1),
+    )
+    found = Results(database).compare("tag:base", "tag:new")
+    assert repr(found) == "<Comparison of 'tag:base' (4 runs) with 'tag:new' (5 runs): 3 rows>"
+    page = Hypertext(found)
+    assert page.elements <= {"div", "p", "br", "table", "thead", "tbody", "tr", "th", "td"}
+    assert page.rows[0] == ["metric", "base", "new", "change", "95 % interval", "verdict"]
+    assert page.rows[2][0].startswith("<script>alert(1)</script>|`x")
+    assert re.fullmatch(r"HIGHER \(worse\), p .*", page.rows[2][-1])
+    for said in ("tag:new, 5 runs", "NOT all on the same machine", OLDER.format("base", "new"), "Fewer than 5 runs"):
+        assert said in page.words
+
+
 def test_in_a_process_of_its_own(store: Store, umlaut_process: UmlautProcess, database: Path) -> None:
     store(*runs("base", TIMES), *runs("new", slower(1.2)))
     shown = umlaut_process("compare", database, "tag:base", "tag:new", *TIME_GATE)
@@ -322,19 +426,38 @@ def test_the_database_of_the_environment(store: Store, umlaut: Umlaut, database:
     assert (shown.exit_code, "train/time" in shown.stdout) == (1, True)
 
 
-@pytest.mark.parametrize("width", [80, 100])
-def test_nothing_is_cut_in_a_narrow_terminal(width: int, store: Store, database: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [(76, "base, new, 95 % interval"), (80, "base, 95 % interval"), (110, "95 % interval"), (140, "")],
+)
+def test_nothing_is_cut_or_folded_in_a_narrow_terminal(width: int, left_out: str, store: Store, database: Path) -> None:
     store(
         *runs("base", TIMES, name="a_stage_with_a_long_name"),
         *runs("new", slower(1.2), name="a_stage_with_a_long_name"),
     )
     out = Console(width=width, file=io.StringIO())
     for part in parts(Results(database).compare("tag:base", "tag:new")):
-        out.print(part)
+        show_part(out, part, DISPENSABLE)
     assert isinstance(out.file, io.StringIO)
     shown = out.file.getvalue()
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= width
-    for column in ("metric", "base", "new", "change", "verdict"):
-        assert re.search(rf"^.*\b{column}\b", shown, re.MULTILINE)
-    assert shown.count("HIGHER") == 3
+    (columns,) = [line for line in shown.splitlines() if line.startswith("metric")]
+    for column in COLUMNS:
+        assert (column in columns) is (column not in left_out), column
+    assert left_out in shown.partition("(a wider terminal shows also: ")[2]
+    for name in ("run time", "a_stage_with_a_long_name/time", "a_stage_with_a_long_name/energy"):
+        (row,) = [line for line in shown.splitlines() if line.startswith(name)]
+        assert re.search(r"\+20 % .*HIGHER \(worse\)", row)
+
+
+def test_the_command_fits_its_table_to_the_terminal(
+    store: Store, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    store(*runs("base", TIMES, name="a_stage_with_a_long_name"), *runs("new", TIMES, name="a_stage_with_a_long_name"))
+    shown, ended = on_a_terminal(["compare", str(database), "tag:base", "tag:new"])
+    assert ended == 0
+    assert "(a wider terminal shows also: base, 95 % interval)" in shown
+    assert shown.count("a_stage_with_a_long_name/") == 2

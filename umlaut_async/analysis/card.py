@@ -41,11 +41,11 @@ class Curve(NamedTuple):
     """By how many nanoseconds the samples of a rate count before their time."""
 
 
-def table_html(table: Table) -> str:
+def table_html(table: Table, shown: int = SHOWN_ROWS) -> str:
     """Return the first rows of a table."""
-    rows = ([_cell(row[column.name], column.kind) for column in table.columns] for row in table[:SHOWN_ROWS])
+    rows = ([_cell(row[column.name], column.kind) for column in table.columns] for row in table[:shown])
     right = {index for index, column in enumerate(table.columns) if column.kind in ("integer", "number", "duration")}
-    more = len(table) - SHOWN_ROWS
+    more = len(table) - shown
     return _div(
         _html_table([column.name for column in table.columns], rows, right),
         f"<p>and {more:,} more</p>" if more > 0 else "",

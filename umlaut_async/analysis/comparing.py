@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from umlaut_async.analysis.comparison import MARGIN, Row, compare_groups
 from umlaut_async.analysis.differences import Differences, differences
@@ -55,15 +55,37 @@ class Comparison:
         """How many rows were tested: false discoveries are controlled over so many."""
         return sum(row.p is not None and not row.constant for row in self.rows)
 
+    @property
+    def shown(self) -> list[Row]:
+        """The rows without numbers of calls and errors that are the same in all runs."""
+        return [row for row in self.rows if not row.dull]
+
+    @property
+    def turns(self) -> Literal["base first", "new first", "mixed"]:
+        """Whether all runs of one side are older than all of the other, so that time itself may tell them apart."""
+        base, new = ([run.started for run in group.runs] for group in (self.base, self.new))
+        if max(base) < min(new):
+            return "base first"
+        return "new first" if max(new) < min(base) else "mixed"
+
+    def __repr__(self) -> str:
+        sides = (f"{group.selector!r} ({len(group.runs)} runs)" for group in (self.base, self.new))
+        return f"<Comparison of {' with '.join(sides)}: {len(self.shown)} rows>"
+
+    def _repr_html_(self) -> str:
+        from umlaut_async.analysis.wording import html
+
+        return html(self)
+
     def to_table(self) -> Table:
-        """Return the rows as a table, which pandas, polars and Arrow take."""
+        """Return the rows that are shown as a table, which pandas, polars and Arrow take."""
         rows = [
             (
                 row.label, row.unit, row.base.center, row.new.center, len(row.base.values), len(row.new.values),
                 row.relative, row.change, row.low, row.high, row.p, row.p_adjusted, row.verdict.value,
                 {True: "better", False: "worse", None: None}[row.better], row.reason or None,
             )
-            for row in self.rows
+            for row in self.shown
         ]  # fmt: skip
         return Table.of_rows("comparison", _COLUMNS, rows)
 

@@ -105,6 +105,8 @@ def compare(
     try:
         with reading(db) as session, waiting("comparing"):
             found = compare_runs(session, base, new, margin=margin, metrics=metrics)
+            if metrics and (unmet := [rule for rule in rules if not any(map(rule.matches, found.rows))]):
+                _refuse_left_out(unmet, compare_runs(session, base, new).rows)
     except UmlautError as error:
         raise CannotTellError(str(error)) from error
     try:
@@ -115,6 +117,13 @@ def compare(
     code = _exit_code(findings, doubts, allow_inconclusive)
     _print(found, findings, doubts, code, as_data=as_data, markdown=markdown)
     context.exit(code)
+
+
+def _refuse_left_out(rules: Sequence[Rule], rows: Sequence[Row]) -> None:
+    """Refuse a rule that there are rows for, but not among those that were asked for."""
+    for rule in rules:
+        if any(map(rule.matches, rows)):
+            raise click.UsageError(f"-m leaves out what --fail-on {rule.text!r} is about; add it with another -m")
 
 
 def _doubts(found: Comparison, allow_different_host: bool, allow_inconclusive: bool) -> list[str]:
@@ -152,11 +161,11 @@ def _print(
     elif markdown:
         click.echo("\n".join(compared.markdown(found, findings, doubts)))
     else:
-        from umlaut_async.cli.tables import console
+        from umlaut_async.cli.tables import console, show_part
 
         out = console()
         for part in compared.parts(found):
-            out.print(part)
+            show_part(out, part, compared.DISPENSABLE)
     for line in compared.gate_lines(found, findings, doubts):
         click.echo(line, err=True)
 
@@ -166,10 +175,11 @@ def _document(found: Comparison, findings: Sequence[Finding], doubts: Sequence[s
         "base": _group(found.base),
         "new": _group(found.new),
         "machine": found.differences.machine,
+        "turns": found.turns,
         "differences": [difference._asdict() for difference in found.differences.found],
         "margin": found.margin,
         "tested": found.tested,
-        "rows": [_row(row) for row in found.rows if not row.dull],
+        "rows": [_row(row) for row in found.shown],
     }
     if findings:
         rules = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from umlaut_async.cli.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console, RenderableType
     from rich.table import Column, Table
@@ -55,21 +55,29 @@ def _add_column(made: Table, heading: str, *, right: bool, width: int | None = N
         made.add_column(heading, overflow="fold", width=width)
 
 
-def fitted(made: Table, width: int) -> tuple[Table, list[str]]:
+def fitted(made: Table, width: int, dispensable: Sequence[str] | None = None) -> tuple[Table, list[str]]:
     """Return a table with as many of its columns as can be read in so many characters, and those left out.
 
-    Bars go first, then what stands furthest right; the first column, which names a row, and its status stay.
+    Args:
+        made: The table.
+        width: The characters.
+        dispensable: The headings of what may be left out, in this order; by default bars, then what stands furthest
+            right, but never the first column, which names a row, nor its status.
     """
     from rich.cells import cell_len
 
     kept = list(range(len(made.columns)))
     least = [_least_width(column) for column in made.columns]
-    order = sorted(kept[1:], key=lambda index: (made.columns[index].header != "", -index))
+    headings = [str(column.header) for column in made.columns]
+    if dispensable is None:
+        order = sorted(kept[1:], key=lambda index: (headings[index] != "", -index))
+        order = [index for index in order if headings[index] != "status"]
+    else:
+        order = [headings.index(heading) for heading in dispensable]
     for index in order:
         if sum(least[each] + _GAP for each in kept) - _GAP <= width:
             break
-        if made.columns[index].header != "status":
-            kept.remove(index)
+        kept.remove(index)
     smaller = table(())
     spare = width - sum(least[index] + _GAP for index in kept) + _GAP
     for index in kept:
@@ -78,19 +86,21 @@ def fitted(made: Table, width: int) -> tuple[Table, list[str]]:
         more = min(spare, max(map(cell_len, _texts(column))) - least[index])
         spare -= more
         fixed = least[index] + more if more >= 0 else None
-        _add_column(smaller, str(column.header), right=column.justify == "right", width=fixed)
+        _add_column(smaller, headings[index], right=column.justify == "right", width=fixed)
     for row in zip(*(made.columns[index].cells for index in kept), strict=True):
         smaller.add_row(*row)
-    left_out = (str(column.header) for index, column in enumerate(made.columns) if index not in kept)
-    return smaller, [heading for heading in left_out if heading]
+    return smaller, [heading for index, heading in enumerate(headings) if heading and index not in kept]
 
 
 def _least_width(column: Column) -> int:
     """Return how wide a column must be to be read: as its widest number, or its longest word within reason."""
     from rich.cells import cell_len
 
+    widest = max(map(cell_len, _texts(column)))
     if column.no_wrap:
-        return max(map(cell_len, _texts(column)))
+        return widest
+    if column.min_width is not None:
+        return min(widest, column.min_width)
     return min(_LONGEST_WORD, max((cell_len(word) for text in _texts(column) for word in text.split()), default=0))
 
 
@@ -99,14 +109,20 @@ def _texts(column: Column) -> Iterator[str]:
     yield from map(str, column.cells)
 
 
-def show_part(out: Console, part: RenderableType) -> None:
-    """Print something; of a table that is wider than a terminal the columns that fit, and the names of the others."""
+def show_part(out: Console, part: RenderableType, dispensable: Sequence[str] | None = None) -> None:
+    """Print something; of a table that is wider than a terminal the columns that fit, and the names of the others.
+
+    Args:
+        out: Where.
+        part: What.
+        dispensable: The headings of the columns that may be left out, as `fitted` takes them.
+    """
     from rich.table import Table
 
     if not isinstance(part, Table):
         out.print(part)
         return
-    part, left_out = fitted(part, out.width)
+    part, left_out = fitted(part, out.width, dispensable)
     out.print(part)
     if left_out:
         out.print(f"(a wider terminal shows also: {', '.join(left_out)})")
