@@ -128,7 +128,7 @@ class Benchmark:
         Raises:
             StoreError: The database cannot be opened or written.
         """
-        await wait_for_answer(self.request_open)
+        await wait_for_answer(self.request_open, self)
         return self
 
     async def flush(self) -> None:
@@ -137,7 +137,7 @@ class Benchmark:
         Raises:
             StoreError: It could not be stored; what can be stored later is tried again.
         """
-        await wait_for_answer(self.request_flush)
+        await wait_for_answer(self.request_flush, self)
 
     async def close(self) -> None:
         """Flush, and end the run; once is enough, more is harmless.
@@ -146,7 +146,7 @@ class Benchmark:
             StoreError: Something recorded could not be stored, and is lost.
         """
         try:
-            await wait_for_answer(self.request_end)
+            await wait_for_answer(self.request_end, self)
         finally:
             await self._sessions.close()
 
@@ -170,7 +170,7 @@ class Benchmark:
     ) -> None:
         ending = ending_after(error)
         try:
-            await wait_for_answer(lambda answer: self.request_end(answer, ending))
+            await wait_for_answer(lambda answer: self.request_end(answer, ending), self)
         except StoreError as failure:
             if ending == CLOSED:
                 raise

@@ -1,11 +1,12 @@
-"""Wait for the answer of a collector, which runs in another thread: in an event loop, or blocking a thread."""
+"""Wait for the answer of a collector, which runs elsewhere: in an event loop, or blocking a thread."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from umlaut_async.errors import StoreError, StoreTimeoutError
 
@@ -16,65 +17,99 @@ if TYPE_CHECKING:
 
 _DEADLINE = 35.0
 """Seconds; the writer itself waits 30 for a locked database."""
+_BRIEFLY = 1.0
+"""The seconds for which whoever comes next waits while a request is unanswered whose deadline has passed."""
+SILENT = "does the disk hang, or is the process of the collector stopped?"
 
 
-async def wait_for_answer(request: Callable[[Answer], None]) -> None:
+class Run(Protocol):
+    """Whose collector is to answer."""
+
+    @property
+    def uuid(self) -> str:
+        """The key of the run."""
+        ...
+
+
+class _Request:
+    """One request and its answer.
+
+    Args:
+        answered: Called when the answer has come, in any thread.
+    """
+
+    def __init__(self, answered: Callable[[], object]) -> None:
+        self._answered = answered
+        self._answers: list[StoreError | None] = []
+
+    def answer(self, error: StoreError | None) -> None:
+        """Take the answer."""
+        self._answers.append(error)
+        _overdue.pop(self, None)
+        self._answered()
+
+    def finish(self, run: Run, waited: float) -> None:
+        """Raise the error that is the answer, or that there is none."""
+        if not self._answers:
+            _overdue[self] = run.uuid
+            if self._answers:  # It came between these lines.
+                _overdue.pop(self, None)
+            raise StoreTimeoutError(f"no answer from the collector within {waited:g} s; {SILENT}")
+        if (error := self._answers[0]) is not None:
+            # One error may be the answer to many: each of them gets a traceback of its own.
+            raise type(error)(str(error)) from error
+
+
+_overdue: dict[_Request, str] = {}
+"""The runs of the requests whose deadline has passed and whose answer may still come."""
+os.register_at_fork(after_in_child=_overdue.clear)
+
+
+def _patience(run: Run) -> float:
+    """Return for how many seconds an answer is waited for: one silence of a collector costs one deadline."""
+    return min(_BRIEFLY, _DEADLINE) if run.uuid in list(_overdue.values()) else _DEADLINE
+
+
+async def wait_for_answer(request: Callable[[Answer], None], run: Run) -> None:
     """Place a request, and return when its answer has come.
 
     Args:
         request: Takes what is to be called, once and in any thread, with the error or None.
+        run: Whose collector is to answer, once the request is placed.
 
     Raises:
         StoreError: The answer is an error, or none came within the deadline.
     """
     loop = asyncio.get_running_loop()
-    answered: asyncio.Future[StoreError | None] = loop.create_future()
+    come: asyncio.Future[None] = loop.create_future()
 
-    def settle(error: StoreError | None) -> None:
-        if not answered.done():
-            answered.set_result(error)
+    def settle() -> None:
+        if not come.done():
+            come.set_result(None)
 
-    def answer(error: StoreError | None) -> None:
+    def answered() -> None:
         try:
-            loop.call_soon_threadsafe(settle, error)
+            loop.call_soon_threadsafe(settle)
         except RuntimeError:
             pass  # The loop was closed, so nobody waits any more.
 
-    request(answer)
-    await asyncio.wait([answered], timeout=_DEADLINE)
-    if not answered.done():
-        # Where the loop was blocked for all that time, the answer waits for its turn.
-        await asyncio.sleep(0)
-    if not answered.done():
-        raise _no_answer()
-    _raise(answered.result())
+    placed = _Request(answered)
+    request(placed.answer)
+    waited = _patience(run)
+    await asyncio.wait([come], timeout=waited)
+    placed.finish(run, waited)
 
 
-def block_for_answer(request: Callable[[Answer], None]) -> None:
+def block_for_answer(request: Callable[[Answer], None], run: Run) -> None:
     """Place a request, and return when its answer has come; the thread does nothing else meanwhile.
 
     Raises:
         StoreError: The answer is an error, or none came within the deadline.
     """
-    answered = threading.Event()
-    answers: list[StoreError | None] = []
-
-    def answer(error: StoreError | None) -> None:
-        answers.append(error)
-        answered.set()
-
-    request(answer)
+    come = threading.Event()
+    placed = _Request(come.set)
+    request(placed.answer)
+    waited = _patience(run)
     # Once the interpreter ends, its daemon threads stand still and answer nothing any more.
-    if not answered.wait(0 if sys.is_finalizing() else _DEADLINE):
-        raise _no_answer()
-    _raise(answers[0])
-
-
-def _no_answer() -> StoreTimeoutError:
-    return StoreTimeoutError(f"no answer from the collector within {_DEADLINE:g} s; does the disk hang?")
-
-
-def _raise(error: StoreError | None) -> None:
-    if error is not None:
-        # One error may be the answer to many: each of them gets a traceback of its own.
-        raise type(error)(str(error)) from error
+    come.wait(0 if sys.is_finalizing() else waited)
+    placed.finish(run, waited)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import support
-from tests.collector.test_pressure import blocked_loop
+from tests.collector.test_pressure import blocked_loop, stopped_collector
 from umlaut_async import (
     Benchmark,
     BenchmarkSupervisor,
@@ -24,11 +24,13 @@ from umlaut_async import (
     StoreError,
     ThroughputMetric,
     TimeMetric,
+    waiting,
 )
 from umlaut_async.collector import process
 from umlaut_async.collector.forwarder import Forwarder
 from umlaut_async.collector.outgoing import Outgoing
 from umlaut_async.records import ValueRecord
+from umlaut_async.waiting import block_for_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -230,3 +232,42 @@ def test_names_that_are_no_text_do_not_keep_a_run_from_beginning(tmp_path: Path)
     runs = support.read(folder / "runs.db", "select name, status, json_extract(collector, '$.mode') as mode from run")
     assert runs == [{"name": "caf\\udce9.py", "status": "ok", "mode": "process"}]
     assert len(support.read(folder / "runs.db", "select id from result")) == 1
+
+
+@pytest.mark.parametrize("face", ["asynchronous", "blocking"])
+def test_a_collector_that_stands_still_costs_one_deadline(
+    database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, face: str
+) -> None:
+    benchmark = Benchmark(database, collector="process")
+    asyncio.run(benchmark.open())
+
+    def wait(method: str) -> None:
+        if face == "asynchronous":
+            asyncio.run(getattr(benchmark, method)())
+        else:
+            block_for_answer(getattr(benchmark, f"request_{method}"), benchmark)
+
+    with stopped_collector(database):
+        benchmark.log("value", "mine", 1)
+        monkeypatch.setattr(waiting, "_DEADLINE", 0.3)
+        with pytest.raises(TimeoutError, match=r"disk hang.* process of the collector stopped") as caught:
+            wait("flush")
+        support.check_message(caught.value)
+        # As long as that is not answered, nobody waits for the whole of another deadline.
+        monkeypatch.setattr(waiting, "_DEADLINE", 600)
+        with pytest.raises(TimeoutError, match="within 1 s"):
+            wait("flush")
+    # Then the deadline is the whole one again.
+    support.until(lambda: not waiting._overdue)
+    wait("flush")
+    assert rows("select value from result") == [{"value": 1}]
+    with stopped_collector(database):
+        monkeypatch.setattr(waiting, "_DEADLINE", 0.3)
+        with pytest.raises(TimeoutError):
+            wait("flush")
+        monkeypatch.setattr(waiting, "_DEADLINE", 600)
+        with pytest.raises(TimeoutError, match="within 1 s"):
+            asyncio.run(benchmark.close())
+    # What was asked for is done nevertheless.
+    support.until(lambda: rows("select uuid from run where status = 'ok'"))
+    support.until(lambda: not waiting._overdue)

@@ -23,6 +23,7 @@ from umlaut_async.records import COMMAND, Ending
 from umlaut_async.stage import Stage
 from umlaut_async.switch import disabled
 from umlaut_async.text import LONGEST
+from umlaut_async.waiting import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ def _ask(
     number = attendant.wait(answered, patience, deaf)
     if answers:
         return None, answers[0]
-    return number, StoreTimeoutError("the collector did not answer; does the disk hang?")
+    return number, StoreTimeoutError(f"the collector did not answer; {SILENT}")
 
 
 def _how(code: int) -> str:

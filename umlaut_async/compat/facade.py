@@ -203,7 +203,8 @@ class Benchmark:
                 method,
                 method,
             )
-        block_for_answer(request)
+        assert self._core is not None
+        block_for_answer(request, self._core)
 
     def _connect(self) -> sqlite3.Connection:
         if self._core is not None and not self._opened and self._core.records:
