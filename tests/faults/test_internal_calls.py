@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 HERE = str(Path(umlaut_async.__file__).parent)
 FRAMES = str(Path(HERE) / "forwarding.py")
 """The frames around stages, which call the hooks and can do nothing but that."""
-OUTERMOST = frozenset({"_ready", "_unmeasured", "collect"})
-"""What the entry to a block calls last of all, and what a thread begins with."""
+OUTERMOST = frozenset({"_ready", "_unmeasured", "collect", "end_with"})
+"""What the entry to a block calls last of all, and what a thread begins and ends with."""
 
 
 class Fault(Exception):

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector.threads import abandon_connections
+from umlaut_async.collector.threads import abandon_connections, end_with
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -84,12 +84,14 @@ def forward(
         reason = give_up(error, channel, link, ledger)
     finally:
         abandon_connections()
-    opened.set()
-    channel.close()
-    # Before the last answers: who waits for them may look at the account at once.
-    ledger.drop(aftermath.REASON, ledger.account().in_flight)
-    link.close(reason)
-    forwarder.answer_left(reason)
+    end_with(
+        opened.set,
+        channel.close,
+        # Before the last answers: who waits for them may look at the account at once.
+        lambda: ledger.drop(aftermath.REASON, ledger.account().in_flight),
+        lambda: link.close(reason),
+        lambda: forwarder.answer_left(reason),
+    )
     return True
 
 

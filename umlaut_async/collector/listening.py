@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -12,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.channel import close, private
+from umlaut_async.collector.room import PAUSE, is_lack_of_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _BACKLOG = 512
-_PAUSE = 0.1
-"""How many seconds nobody is listened to where the system has no room for a connection. Who knocks waits meanwhile."""
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _CREDENTIALS = struct.Struct("iII")
 _ROOT = 0
 
@@ -60,10 +57,10 @@ class Listener:
         try:
             connected, _ = self._socket.accept()
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                # It would be told of the same knock again and again.
+            if is_lack_of_room(error):
+                # It would be told of the same knock again and again. Who knocks waits meanwhile.
                 self._loop.remove_reader(self._socket)
-                self._pause = self._loop.call_later(_PAUSE, self._listen)
+                self._pause = self._loop.call_later(PAUSE, self._listen)
             return
         if (user := _user_of(connected)) in (_ROOT, os.geteuid()):
             self._came(connected)

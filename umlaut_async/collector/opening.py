@@ -13,6 +13,7 @@ from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.launchers import rank, shared_run
 from umlaut_async.collector.reckoning import reckon
+from umlaut_async.collector.room import with_room
 from umlaut_async.collector.rows import Rows
 from umlaut_async.records import EventRecord
 from umlaut_async.store.programs import mark
@@ -100,7 +101,8 @@ async def join_run(
     Raises:
         StoreError: The database cannot be written.
     """
-    process_id = await writer.join(_process(pid, since_epoch(now())), ledger)
+    process = await with_room(lambda: _process(pid, since_epoch(now())))
+    process_id = await writer.join(process, ledger)
     rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, sampler.began)
     return Intake(pid, link, sampler, rows, writer, ledger, events)
 
@@ -117,10 +119,18 @@ def _process(pid: int, started: int) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": pid,
-        "pid_started": round(psutil.Process(pid).create_time() * 1e9),
+        "pid_started": _started(pid),
         "rank": rank(os.environ),
         "started": started,
         "last_seen": started,
         "ended": None,
         "ending": None,
     }
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process was started, in nanoseconds since the epoch; None where it has gone."""
+    try:
+        return round(psutil.Process(pid).create_time() * 1e9)
+    except psutil.NoSuchProcess:
+        return None

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.address import remove
-from umlaut_async.collector.threads import abandon_connections, start_daemon
+from umlaut_async.collector.threads import abandon_connections, end_with, start_daemon
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -65,11 +65,13 @@ def collect(
         reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")
         _logger.exception("the collector failed, which is a defect of umlaut_async; nothing more is recorded")
     finally:
-        opened.set()
-        settled.set()
-        abandon_connections()
-        if settings.address is not None:
-            remove(settings.address)
-        # Before the last answers: who waits for them may look at the account at once.
-        ledger.drop("not stored", ledger.account().in_flight)
-        link.close(reason)
+        address = settings.address
+        end_with(
+            opened.set,
+            settled.set,
+            abandon_connections,
+            lambda: None if address is None else remove(address),
+            # Before the last answers: who waits for them may look at the account at once.
+            lambda: ledger.drop("not stored", ledger.account().in_flight),
+            lambda: link.close(reason),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("umlaut_async")
 
 
 def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
@@ -60,6 +63,15 @@ def abandon_connections() -> None:
     """Close the connections to files that this thread has made and could not close, as its loop has failed."""
     if (driver := sys.modules.get("umlaut_async.store.driver")) is not None:
         driver.abandon()
+
+
+def end_with(*steps: Callable[[], object]) -> None:
+    """Do the last steps of a thread in their order, each of them whatever has become of the others."""
+    for step in steps:
+        try:
+            step()
+        except BaseException:
+            _logger.exception("a thread could not end as it should, which is a defect of umlaut_async")
 
 
 class ThreadNames:

@@ -188,7 +188,7 @@ async def _begin(engine: AsyncEngine, first: str) -> tuple[AsyncSession, str]:
     statement = "SELECT pg_current_xact_id()::text"
     if first:
         statement = f"WITH first AS ({first}) {statement}"
-    deadline, pause, told = time.monotonic() + PATIENCE, _FIRST_PAUSE, False
+    waiting = _Waiting(engine)
     while True:
         session = AsyncSession(engine, expire_on_commit=False)
         try:
@@ -196,13 +196,44 @@ async def _begin(engine: AsyncEngine, first: str) -> tuple[AsyncSession, str]:
             return session, str((await connection.exec_driver_sql(statement)).scalar_one())
         except BaseException as error:
             await _leave(session, error)
-            if not is_unreachable(error) or time.monotonic() > deadline:
+            if not waiting.goes_on_after(error):
                 raise
-            if not told and pause > _FIRST_PAUSE:
-                told = True
-                _log.warning("%s cannot be reached at present, so what is recorded waits: %s", _name(engine), error)
-        await asyncio.sleep(random.uniform(pause / 2, pause))
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        await waiting.pause()
+
+
+class _Waiting:
+    """Tries a server again that cannot be reached, more and more rarely, and says so once.
+
+    Args:
+        engine: How it is reached.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._deadline = time.monotonic() + PATIENCE
+        self._pause = _FIRST_PAUSE
+        self._failures = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was waited long enough."""
+        return time.monotonic() > self._deadline
+
+    def goes_on_after(self, error: BaseException) -> bool:
+        """Return whether to try again after an error."""
+        if self.is_over or not is_unreachable(error):
+            return False
+        self._failures += 1
+        # The first may be a connection alone, which a server that starts again has closed.
+        if self._failures == 2:
+            name = _name(self._engine)
+            _log.warning("%s cannot be reached at present, so what is recorded waits: %s", name, error)
+        return True
+
+    async def pause(self) -> None:
+        """Wait before the next try."""
+        await asyncio.sleep(random.uniform(self._pause / 2, self._pause))
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
 async def _leave(session: AsyncSession, error: BaseException) -> None:
@@ -231,17 +262,16 @@ async def _was_committed_after_all(engine: AsyncEngine, transaction: str) -> boo
 async def _outcome(engine: AsyncEngine, transaction: str) -> bool:
     """Ask a server what became of a transaction, until it knows."""
     statement = f"SELECT pg_xact_status('{transaction}'::xid8)"
-    deadline, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
+    waiting = _Waiting(engine)
     while True:
         try:
             async with engine.connect() as connection:
                 status = (await connection.exec_driver_sql(statement)).scalar_one()
             if status != "in progress":
                 return bool(status == "committed")
-            if time.monotonic() > deadline:
+            if waiting.is_over:
                 raise TimeoutError("the server has not ended a transaction whose connection was lost")
         except Exception as error:
-            if not is_unreachable(error) or time.monotonic() > deadline:
+            if not waiting.goes_on_after(error):
                 raise
-        await asyncio.sleep(random.uniform(pause / 2, pause))
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        await waiting.pause()
