@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import compileall
 import contextlib
 import gc
 import logging
@@ -18,6 +19,7 @@ import psutil
 import pytest
 from pytest_asyncio import is_async_test
 
+import umlaut_async
 from tests import support
 from tests.probes import fake_nvml
 from umlaut_async.collector import address
@@ -39,7 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let the programs of the tests heed Ctrl-C and hang-ups, also where the tests run in the background."""
+    """Prepare what the programs of the tests begin with."""
+    # Where Python is told to write no bytecode, each of hundreds of processes would compile the package anew.
+    compileall.compile_dir(str(Path(umlaut_async.__file__).parent), quiet=2)
+    # They are to heed Ctrl-C and hang-ups also where the tests run in the background.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             # A program that is started inherits what is ignored, but no handler.
