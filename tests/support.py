@@ -157,7 +157,8 @@ def run_script_in(folder: Path, text: str, *arguments: object, timeout: float) -
 def environment() -> dict[str, str]:
     """Return the environment of a child process in which this package can be imported from any folder."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return os.environ | {"PYTHONPATH": path}
+    # From 3.12 on Python warns of each fork of a process that has threads, which one has that records a run.
+    return os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore:This process:DeprecationWarning"}
 
 
 def check_message(error: BaseException) -> None:
