@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import read
+from tests.collector.test_environment import ends
+from tests.support import ROOT, read
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
 from umlaut_async.collector.environment import gather
 
@@ -27,11 +28,11 @@ SLOW = 20
 """Seconds that the slow git takes, which no test waits for."""
 
 LOOKING_INTO_THE_FILES = f"""
-import asyncio, os, pathlib
+import asyncio, os, pathlib, sys
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
 
 assert os.environ["DATABASE_PASSWORD"] == {SECRET!r}
-bm = Benchmark("runs.db")
+bm = Benchmark("runs.db", collector=sys.argv[1])
 
 @BenchmarkSupervisor([TimeMetric("time")], bm)
 async def stage():
@@ -64,13 +65,14 @@ def environment_of(database: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("collector", ["thread", "process"])
 def test_a_secret_of_the_environment_is_in_no_file(
-    run_script: RunScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: str
 ) -> None:
     monkeypatch.setenv("DATABASE_PASSWORD", SECRET)
     monkeypatch.setenv("SLURM_TOKEN", SECRET)
     monkeypatch.setenv("SLURM_JOB_NAME", "launcher-is-stored")
-    done = run_script(LOOKING_INTO_THE_FILES)
+    done = run_script(LOOKING_INTO_THE_FILES, collector)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     files = [*tmp_path.glob("runs.db*")]
     assert tmp_path / "runs.db" in files
@@ -94,17 +96,27 @@ def slow_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_slow_git_delays_neither_the_opening_nor_the_stage_nor_the_end(
-    database: Path, slow_git: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Whoever waited for it would wait for all of its time.
+@pytest.fixture
+def patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git take longer than a test does, in this process and those that it starts: who waits for it hangs."""
     defaults: Any = gather.__kwdefaults__
     monkeypatch.setitem(defaults, "git_timeout", 3.0 * SLOW)
+    text = f"from umlaut_async.collector.environment import gather\ngather.__kwdefaults__['git_timeout'] = {3.0 * SLOW}"
+    folder = tmp_path / "patience"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
 
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("collector", ["thread", "process"])
+async def test_a_slow_git_delays_neither_the_opening_nor_the_stage_nor_the_end(
+    database: Path, slow_git: Path, collector: Any
+) -> None:
     async def stage() -> str:
         return "done"
 
-    bm = Benchmark(database)
+    bm = Benchmark(database, collector=collector)
     supervised = BenchmarkSupervisor([TimeMetric("time")], bm)(stage)
     began = time.monotonic()
     await bm.open()
@@ -117,6 +129,30 @@ async def test_a_slow_git_delays_neither_the_opening_nor_the_stage_nor_the_end(
     await bm.close()
     assert time.monotonic() - began < SLOW / 2
     assert len(read(database, "select * from span where status = 'ok'")) == 2
+
+
+ENDING_WHILE_GIT_IS_ASKED = """
+import asyncio, os, sys, time
+from umlaut_async import Benchmark
+
+async def main():
+    async with Benchmark("runs.db", collector=sys.argv[1]):
+        while not os.path.exists("pids"):
+            await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_a_git_that_hangs_ends_with_the_program_which_leaves_no_file_open(
+    run_script: RunScript, slow_git: Path, collector: str
+) -> None:
+    # The output of the program ends when nobody has it open.
+    done = run_script(ENDING_WHILE_GIT_IS_ASKED, collector, timeout=SLOW - 5)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert all(ends(pid) for pid in map(int, slow_git.read_text().split()))
 
 
 async def test_a_run_that_outlasts_the_patience_says_why_git_is_not_in_it(database: Path, slow_git: Path) -> None:

@@ -174,6 +174,52 @@ def test_many_at_once_and_with_commands_of_the_program_itself(tmp_path: Path) ->
         assert [*codes] == [*range(24)]
 
 
+def test_more_than_a_command_line_can_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no shell could be started"):
+        run_into_file(tmp_path, "", "long" * 2**16)
+
+
+OVERLAPPING = """
+import itertools, os, re, signal, threading
+from umlaut_async.collector import unseen
+
+def ours():
+    with open(os.memfd_create("ours"), "r+b") as file:
+        unseen.run_python("open('ours begun', 'w').close(); open('ours').close()", file.fileno(), options="-IS")
+
+def theirs():
+    os.system(": > 'theirs begun'; cat theirs")
+
+def dispositions():
+    with open("/proc/self/status") as file:
+        return re.findall("(?:SigIgn|SigCgt).*", file.read())
+
+for name in ("ours", "theirs"):
+    os.mkfifo(name)
+    os.mkfifo(f"{name} begun")
+for begun, ended in itertools.product(itertools.permutations((ours, theirs)), repeat=2):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threads = {}
+    for run in begun:
+        if run is theirs:
+            # A program may change its mind while ours runs.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            before = dispositions()
+        threads[run] = threading.Thread(target=run)
+        threads[run].start()
+        open(f"{run.__name__} begun").close()
+    for run in ended:
+        open(run.__name__, "w").close()
+        threads[run].join()
+    assert dispositions() == before, (begun, ended, before, dispositions())
+"""
+
+
+def test_a_command_of_the_program_that_overlaps_leaves_signals_as_they_were(run_script: RunScript) -> None:
+    ended = run_script(OVERLAPPING)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("collector", ["thread", "process"])
 async def test_where_nothing_can_be_run_unseen(
     database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, collector: Any

@@ -8,7 +8,6 @@ from typing import Any
 
 from umlaut_async.collector import git_question, unseen
 from umlaut_async.collector.absent import AbsentError
-from umlaut_async.probes import helpers
 
 _ASK = """
 sys.path.append(sys.argv[2])
@@ -28,11 +27,8 @@ def git_state(directory: str | None, timeout: float) -> dict[str, str | bool]:
         AbsentError: There is no git, no commit, or no answer in time.
     """
     try:
-        # A collector in a process of its own has no children but those that it knows of.
-        found = None if helpers.is_excluded(os.getpid()) else _asked_unseen(directory, timeout)
+        found = _asked_unseen(directory, timeout)
     except OSError:
-        found = None
-    if found is None:
         found = git_question.answer(directory, timeout)
     if reason := found.get("absent"):
         raise AbsentError(str(reason))

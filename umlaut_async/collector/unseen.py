@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import struct
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 from umlaut_async.probes import helpers
 
-_STACK = 256 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STACK = 64 * 1024
+_CONTEXT = 8 * 1024
+"""Bytes of which no machine needs more for the registers of a thread."""
 _PAUSE = 0.0005
+_SIGNAL_AT_END_OF_PARENT = 1
 # As `posix_spawn` of the C library does it, the calling thread stands still until the new process has ended. It shares
 # the open files, since copies would keep open what the program closes meanwhile.
 _SHARED_MEMORY, _SHARED_FILES, _CALLER_WAITS, _TELL_PID = 0x100, 0x400, 0x4000, 0x100000
@@ -65,10 +73,10 @@ def run_python(program: str, descriptor: int, *arguments: str, options: str, bac
 
 
 def _run_in_shell(command: str) -> None:
-    """Do what `os.system` does in a child that has no signal for its end, which a plain `wait` passes over.
+    """Run a shell in a child that has no signal for its end, which a plain `wait` passes over, and wait for its end.
 
-    The child must not be a program of its own: that would give it the signal again. So it runs the C function `system`
-    in the memory of this process, and the shell is its child.
+    The child must not be a program of its own: that would give it the signal again. So it calls functions of the C
+    library in the memory of this process, and the shell is its child.
     """
     if sys.platform != "linux":
         raise OSError("only Linux has children without a signal")
@@ -77,19 +85,34 @@ def _run_in_shell(command: str) -> None:
         import mmap
 
         library = ctypes.CDLL(None, use_errno=True)
-        clone, system = library.clone, ctypes.cast(library.system, ctypes.c_void_p)
+        clone = library.clone
     except (ImportError, AttributeError) as error:
         raise OSError(str(error)) from None
-    stack = mmap.mmap(-1, _STACK)
-    bottom = ctypes.c_char.from_buffer(stack)
-    top = ctypes.c_void_p((ctypes.addressof(bottom) + _STACK) & ~63)
-    pid = ctypes.c_int(0)
+    pid, shell = ctypes.c_int(0), ctypes.c_int(0)
+    text = ctypes.c_char_p(os.fsencode(command))
+    words = (ctypes.c_char_p * 4)(b"sh", b"-c", text.value)
+    steps = [
+        # Else it would keep the memory and the files of a program that has ended.
+        ("prctl", ctypes.c_ulong(_SIGNAL_AT_END_OF_PARENT), ctypes.c_ulong(signal.SIGKILL)),
+        ("posix_spawn", ctypes.byref(shell), b"/bin/sh", None, None, words, ctypes.c_void_p.in_dll(library, "environ")),
+        ("waitpid", ctypes.c_long(-1), None, ctypes.c_ulong(0)),
+        ("_exit", ctypes.c_ulong(0)),
+    ]
+    memory = mmap.mmap(-1, _STACK * (len(steps) + 1))
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    top = ctypes.c_void_p(begin + len(memory))
     flags = _SHARED_MEMORY | _SHARED_FILES | _CALLER_WAITS | _TELL_PID
     with helpers.beginning(pid):
         # Else a signal for all processes of the terminal would run the handlers of this one a second time.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            if clone(system, top, flags, ctypes.c_char_p(os.fsencode(command)), ctypes.byref(pid), None, None) < 0:
+            if in_steps := hasattr(library, "makecontext"):
+                _prepare(library, begin, steps)
+                function, argument = library.setcontext, ctypes.c_void_p(begin)
+            else:
+                # That of musl, which keeps nothing where others would find it.
+                function, argument = library.system, ctypes.cast(text, ctypes.c_void_p)
+            if clone(ctypes.cast(function, ctypes.c_void_p), top, flags, argument, ctypes.byref(pid), None, None) < 0:
                 raise OSError(ctypes.get_errno(), f"clone: {os.strerror(ctypes.get_errno())}")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -98,5 +121,24 @@ def _run_in_shell(command: str) -> None:
                 time.sleep(_PAUSE)
         except ChildProcessError:
             pass  # Somebody waits for children of all kinds.
-    del bottom
-    stack.close()
+    memory.close()
+    if in_steps and not shell.value:
+        raise OSError("no shell could be started")
+
+
+def _prepare(library: Any, begin: int, steps: Sequence[tuple[Any, ...]]) -> None:
+    """Let `setcontext`, given this address, call C functions in turn; the last of them must not return.
+
+    The obvious `system` would not do. That of glibc counts the calls of it that are under way, and the last of them to
+    end restores what SIGINT and SIGQUIT do. The count is in the memory, which the child shares, but what the signals do
+    is not: a program that runs `os.system` meanwhile would go on without Ctrl-C.
+    """
+    import ctypes
+
+    for number, (name, *arguments) in enumerate(steps):
+        context = begin + number * _STACK
+        library.getcontext(ctypes.c_void_p(context))
+        # What comes next, and the stack: where it is, its flags and its size.
+        fields = struct.pack("@PPiN", context + _STACK, context + _CONTEXT, 0, _STACK - _CONTEXT)
+        ctypes.memmove(context + struct.calcsize("@L"), fields, len(fields))
+        library.makecontext(ctypes.c_void_p(context), getattr(library, name), len(arguments), *arguments)
