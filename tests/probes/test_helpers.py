@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from umlaut_async.probes import helpers
+from umlaut_async.probes import helpers, io_counters
 from umlaut_async.probes.tree import tree_cpu, tree_io, tree_memory
 from umlaut_async.probes.tree_sources import source_for
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux")
@@ -91,6 +92,21 @@ def test_a_helper_and_its_children_are_in_no_tree_and_what_they_used_is_not_coun
     end(child, lambda pid: os.waitpid(pid, 0)[1])
     assert cpu.read() - after[0] >= 0.3e9
     assert io.read().wchar - after[2].wchar >= 4 * 2**20
+
+
+def test_what_is_read_in_the_middle_of_waiting_for_a_helper_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a finalizer, which runs in any thread and may end a call that has an `IOMetric`."""
+    read: list[object] = []
+    wait4 = os.wait4
+
+    def wait_and_finalize(pid: int, options: int) -> tuple[int, int, resource.struct_rusage]:
+        waited = wait4(pid, options)
+        read.append(io_counters().read())
+        return waited
+
+    monkeypatch.setattr(os, "wait4", wait_and_finalize)
+    end(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0), helpers.reap)
+    assert read
 
 
 def test_a_helper_that_is_being_started_is_not_counted_before_its_pid_is_known() -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from umlaut_async.probes.probe import UnavailableError
@@ -22,6 +23,7 @@ NAME = "umlaut-helper"
 """The name of every process of this package's own, which stands in its command line too."""
 
 NO_IO = IOCounters(0, 0, 0, 0)
+_TRIES = 1000
 _ALL_KINDS = 0x40000000 if sys.platform == "linux" else 0
 """Children without a signal for their end too (`__WALL`)."""
 
@@ -48,8 +50,9 @@ class _State:
         """Who only reads does without."""
         self.excluded: set[int] = set()
         self.begun: tuple[Pid, ...] = ()
-        self.spent: Spent | None = Spent()
-        """None while a helper is being waited for."""
+        self.spent = Spent()
+        self.waiting = False
+        """Whether a helper is being waited for, so that `spent` may be too low."""
 
 
 _state = _State()
@@ -115,15 +118,15 @@ def reap(pid: int) -> int | None:
         return None
     io = _io_of(pid)  # Of a zombie these are the last numbers, which this process is not credited with yet.
     with state.changing:
-        spent, state.spent = state.spent or Spent(), None
+        state.waiting = True
         try:
             waited, status, usage = os.wait4(pid, os.WNOHANG | _ALL_KINDS)
             if not waited:
                 return None
             cpu = round((usage.ru_utime + usage.ru_stime) * 1e9)
-            spent = Spent(spent.cpu + cpu, IOCounters(*map(sum, zip(spent.io, io, strict=True))))
+            state.spent = Spent(state.spent.cpu + cpu, IOCounters(*map(add, state.spent.io, io)))
         finally:
-            state.spent = spent
+            state.waiting = False
     return status
 
 
@@ -140,12 +143,24 @@ def beside(read: Callable[[], T]) -> tuple[T, Spent]:
     Args:
         read: Reads what the kernel credits this process with.
     """
-    while True:
+    for _ in range(_TRIES):
         before = _state.spent
         value = read()
-        if before is not None and before is _state.spent:
-            return value, before
+        if not _state.waiting and before is _state.spent:
+            break
         time.sleep(0)
+    # Who runs in the thread that waits, as a finalizer may, would never see it done.
+    return value, before
+
+
+def io_without(read: Callable[[], IOCounters | None]) -> IOCounters | None:
+    """Return I/O counters of this process without what of it was used by helpers.
+
+    Args:
+        read: Reads them; None where they cannot be read.
+    """
+    counters, helped = beside(read)
+    return counters and IOCounters(*map(sub, counters, helped.io))
 
 
 def _io_of(pid: int) -> IOCounters:

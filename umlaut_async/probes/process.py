@@ -75,20 +75,6 @@ def _psutil_memory() -> float:
     return float(psutil.Process().memory_info().rss / MIB)
 
 
-def io_counters(proc: str = "/proc") -> Probe:
-    """Return the probe of this process's I/O counters in bytes; its rate is MiB/s, read and written.
-
-    The source is `io` of the process, kept open; where there is none, psutil.
-
-    Args:
-        proc: Where the process file system is mounted.
-    """
-    path = f"{proc}/self/io"
-    if not os.path.exists(path):
-        return Probe(("io", proc), psutil_io, "psutil", rate=mib_per_second)
-    return Probe(("io", proc), io_of(path), "proc-io", rate=mib_per_second, outside=("io",))
-
-
 @cache
 def io_of(path: str) -> Callable[[], IOCounters]:
     """Return what reads the counters of a process from its `io`, kept open."""

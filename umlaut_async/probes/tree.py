@@ -127,8 +127,7 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
         def measure(pid: int) -> IOCounters | None:
             if pid != os.getpid() or proc != "/proc":
                 return source.io(pid)
-            counters, helped = helpers.beside(lambda: source.io(pid))
-            return counters and IOCounters(*(all_ - theirs for all_, theirs in zip(counters, helped.io, strict=True)))
+            return helpers.io_without(lambda: source.io(pid))
 
         ledgers = [Ledger() for _ in IOCounters._fields]
 
