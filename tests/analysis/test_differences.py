@@ -29,6 +29,7 @@ def test_equal_environments_of_this_machine_do_not_differ() -> None:
 
 SLOW_CPU = {"model": "a slow one", "count": 8, "allowed": 8}
 TWO_WORKERS = ["train.py", "--workers", "2"]
+LOST_GPU = {"index": 1, "absent": "NVML error 15, GPU is lost"}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ TWO_WORKERS = ["train.py", "--workers", "2"]
         ({"cpu": SLOW_CPU}, "CPU", "a fast one", "a slow one", True),
         ({"limits": {"usable_cpus": 2}}, "CPUs by the limits of the container", "unknown", "2", True),
         ({"gpus": {"devices": [{"name": "H100"}] * 2}}, "GPUs", "unknown", "H100, H100", True),
+        ({"gpus": {"devices": [{"name": "H100"}, LOST_GPU]}}, "GPUs", "unknown", "H100, unknown", True),
         ({"argv": TWO_WORKERS}, "arguments", "train.py --workers 4", "train.py --workers 2", False),
         ({"git": {"commit": "4be1f02", "dirty": True}}, "changed since the commit", "no", "yes", False),
         ({"packages": {"list": ["numpy==2.4.6", "torch==2.9.1"]}}, "package torch", "2.9.0", "2.9.1", False),

@@ -325,6 +325,18 @@ def test_a_driver_that_fails_is_named(fake: FakeNvml, tmp_path: Path, run_script
     assert "driver is not loaded (NVML error 9)" in gpus_of(run_script, tmp_path, "metric")
 
 
+def test_a_gpu_that_is_lost_costs_neither_the_others_nor_the_driver(
+    fake: FakeNvml, tmp_path: Path, run_script: RunScript
+) -> None:
+    fake.says(also="error nvmlDeviceGetHandleByIndex_v2 15 0")
+    gpus = gpus_of(run_script, tmp_path, "metric")
+    assert gpus["driver"]
+    lost, other = gpus["devices"]
+    assert lost.keys() == {"index", "absent"}
+    assert (lost["index"], other["uuid"]) == (0, TWO_GPUS[1].uuid)
+    assert "GPU 0 could not be read: NVML error 15" in lost["absent"]
+
+
 async def test_a_run_does_not_wait_at_its_end_for_metrics_of_gpus_that_never_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,8 @@ def _facts(environment: Any) -> Iterator[tuple[str, str]]:
         yield from _fact(environment, what, path)
     devices = _at(environment, ["gpus", "devices"])
     if isinstance(devices, list):
-        yield _GPUS, ", ".join(str(device.get("name")) for device in devices if isinstance(device, dict)) or "none"
+        names = [str(device.get("name") or "unknown") for device in devices if isinstance(device, dict)]
+        yield _GPUS, ", ".join(names) or "none"
     for what, *path in _OTHERS:
         yield from _fact(environment, what, path)
     packages = _at(environment, ["packages", "list"])

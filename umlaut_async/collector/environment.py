@@ -14,6 +14,7 @@ from umlaut_async.collector.absent import AbsentError
 from umlaut_async.collector.git import git_state
 from umlaut_async.collector.launchers import launcher_variables
 from umlaut_async.probes import UnavailableError, UnreadableError, cgroup, nvml
+from umlaut_async.probes.nvml_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -177,7 +178,11 @@ def _gpus(proc: str, wanted: bool) -> JSON:
 
 
 def _gpu(pynvml: Any, number: int) -> JSON:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+    except pynvml.NVMLError as error:
+        # One that is lost, or needs a reset, must not cost the others.
+        return {"index": number, "absent": str(explained(error, f"GPU {number}", worked=True))}
     return {
         "name": _guarded(pynvml.nvmlDeviceGetName, handle),
         "uuid": _guarded(pynvml.nvmlDeviceGetUUID, handle),
