@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from tests.collector.test_environment import ends
 from tests.support import ROOT, read
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
-from umlaut_async.collector.environment import gather
+from umlaut_async.collector.environment import PARTS, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,3 +170,23 @@ async def test_a_run_that_outlasts_the_patience_says_why_git_is_not_in_it(databa
     assert "git" not in found
     assert {"host", "os", "python", "cpu", "memory", "argv", "directory", "packages"} <= found.keys()
     assert slow_git.exists()
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+async def test_the_distributions_are_those_that_the_program_finds(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Any
+) -> None:
+    for folder, distribution in (("absolute", "of_the_program-9.9"), ("relative", "beside-1.2")):
+        (tmp_path / folder / f"{distribution}.dist-info").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [tmp_path / "absolute", "relative", *sys.path])
+    expected = gather(without=PARTS - {"packages"})["packages"]
+    async with Benchmark(database, collector=collector) as bm:
+        monkeypatch.chdir("/")
+        found: dict[str, Any] = {}
+        while "packages" not in found:
+            await asyncio.sleep(0.02)
+            await bm.flush()
+            found = environment_of(database)
+    assert {"of-the-program==9.9", "beside==1.2"} <= {*found["packages"]["list"]}
+    assert found["packages"] == expected

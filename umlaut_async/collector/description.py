@@ -64,7 +64,7 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told, ends: a
 def _steps(settings: RunSettings) -> Iterator[dict[str, Any]]:
     from umlaut_async.collector.environment import in_steps
 
-    return in_steps(settings.argv, settings.directory, settings.gpus)
+    return in_steps(settings.argv, settings.directory, settings.path, settings.gpus)
 
 
 def _with_gpus(described: dict[str, Any]) -> dict[str, Any]:

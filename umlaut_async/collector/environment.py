@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,15 +32,17 @@ PARTS = frozenset(
 )  # fmt: skip
 
 
-def in_steps(argv: Sequence[str], directory: str, gpus: bool) -> Iterator[dict[str, JSON]]:
-    """Yield the environment of this process: first what is had at once, then with what git says, which may be slow.
+def in_steps(argv: Sequence[str], directory: str, path: Sequence[str], gpus: bool) -> Iterator[dict[str, JSON]]:
+    """Yield the environment of a process: first what is had at once, then with what git says, which may be slow.
 
     Args:
-        argv: The command line.
-        directory: The working directory.
+        argv: Its command line.
+        directory: Its working directory.
+        path: Where it looks for modules.
         gpus: Whether the run has a metric of a GPU.
     """
-    environment = gather(argv=argv, directory=directory, gpus=lambda: _gpus("/proc", gpus), without=["git"])
+    ask = partial(_gpus, "/proc", gpus)
+    environment = gather(argv=argv, directory=directory, path=path, gpus=ask, without=["git"])
     yield {**environment, "absent": {**environment["absent"], "git": "git had not answered when the run ended"}}
     rest = gather(argv=argv, directory=directory, without=PARTS - {"git"})
     yield {**environment, **rest, "absent": {**environment["absent"], **rest["absent"]}}
@@ -49,6 +52,7 @@ def gather(
     *,
     argv: Sequence[str] | None = None,
     directory: str | None = None,
+    path: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
     gpus: Callable[[], JSON] | None = None,
     proc: str = "/proc",
@@ -66,6 +70,7 @@ def gather(
     Args:
         argv: The command line, if not that of now.
         directory: The working directory, if not that of now: stages may change it.
+        path: Where modules are looked for, if not where this process does.
         environ: The environment variables, if not those of now.
         gpus: Returns the GPUs and the driver; by default NVML is asked where its driver is loaded or a metric needs it.
         proc: Where the process file system is mounted.
@@ -84,7 +89,7 @@ def gather(
         "argv": lambda: [*(sys.argv if argv is None else argv)],
         "directory": lambda: os.getcwd() if directory is None else directory,
         "git": lambda: git_state(directory, git_timeout),
-        "packages": _packages,
+        "packages": lambda: _packages(directory or "", sys.path if path is None else path),
         "launcher": lambda: launcher_variables(os.environ if environ is None else environ),
     }
     for name in without:
@@ -199,15 +204,15 @@ def _guarded(ask: Callable[..., Any], *arguments: Any) -> Any:
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
 
 
-def _packages() -> JSON:
+def _packages(directory: str, path: Sequence[str]) -> JSON:
     """Return the installed distributions and their hash.
 
     The names of their folders tell name and version. `importlib.metadata` would parse every file of metadata, which
     holds the GIL for a second where many are installed.
     """
     versions: dict[str, str] = {}
-    for folder in sys.path:
-        for name, version in _distributions(folder or "."):
+    for folder in path:
+        for name, version in _distributions(os.path.join(directory, folder) or "."):
             versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # The first on the path is the one used.
     listed = [f"{name}=={version}" for name, version in sorted(versions.items())]
     return {"sha256": hashlib.sha256("\n".join(listed).encode("utf-8", "backslashreplace")).hexdigest(), "list": listed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
 from umlaut_async.clock import now, since_epoch
@@ -45,7 +46,8 @@ class RunSettings(NamedTuple):
     """When it begins, in nanoseconds since the epoch: before its first call, and so before its collector."""
     gpus: bool = False
     """Whether it has a metric of a GPU."""
-
+    path: tuple[str, ...] = ()
+    """Where the process looks for modules when the run begins."""
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
 
@@ -66,4 +68,5 @@ class RunSettings(NamedTuple):
             pid=pid,
             started=since_epoch(now()),
             gpus=nvml.wanted(),
+            path=tuple(map(str, sys.path)),  # It may hold anything.
         )
