@@ -341,7 +341,6 @@ async def test_a_run_does_not_wait_at_its_end_for_metrics_of_gpus_that_never_com
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So long that a wait for it is a hang.
-    monkeypatch.setattr("umlaut_async.collector.description._LOOK", 1000)
     monkeypatch.setattr("umlaut_async.collector.collector._ENVIRONMENT_PATIENCE", 1000)
     benchmark = Benchmark(tmp_path / "runs.db")
     await benchmark.open()

@@ -16,6 +16,7 @@ from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, wait
 from umlaut_async.errors import StoreError
+from umlaut_async.probes import nvml
 from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Collector:
         self._requests: list[FlushRequest] = []
         """What was asked and is not answered yet."""
         self._describing: asyncio.Task[None] | None = None
-        self._ends = asyncio.Event()
+        self._gpus = asyncio.Event()
+        """Set when the run has a metric of a GPU, or will have none."""
         self._complained = False
         self._opening: Any = None
         """The module of that name, once it is imported."""
@@ -171,7 +173,7 @@ class Collector:
         if self._writer is None:
             self._settled.set()
         else:
-            self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled, self._ends))
+            self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled, self._gpus))
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""
@@ -190,13 +192,14 @@ class Collector:
         self._vitals.look(intake.pid for intake in self._intakes)
         await self._take()
         ending = self._intakes[0].ending if self._intakes else _ending_of(self._requests)
+        if ending is not None or nvml.wanted():
+            self._gpus.set()
         if ending is not None:
             self._link.recording = False
             if self._door is not None:
                 await self._door.dismiss()
                 await self._take()
             if self._describing is not None:
-                self._ends.set()
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:

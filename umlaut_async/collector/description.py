@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,13 +10,11 @@ from umlaut_async.collector.threads import in_thread
 from umlaut_async.probes import nvml
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.writer import Writer
-
-_LOOK = 0.5
-"""Seconds between looks whether a run that began without a metric of a GPU has one."""
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -31,14 +27,14 @@ class Told(Protocol):
         ...
 
 
-async def describe(settings: RunSettings, writer: Writer, settled: Told, ends: asyncio.Event) -> None:
+async def describe(settings: RunSettings, writer: Writer, settled: Told, gpus_known: asyncio.Event) -> None:
     """Gather what a run runs on, which may take a while, and let those runs know of it in which it was begun.
 
     Args:
         settings: What the run is.
         writer: Takes the description.
         settled: Set when everything is imported that is needed for it.
-        ends: Set when the run is about to end, which then waits for this.
+        gpus_known: Set when the run has a metric of a GPU, or is about to end, which then waits for this.
     """
     described: dict[str, Any] = {}
     try:
@@ -51,9 +47,7 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told, ends: a
             described = environment
         await in_thread(lambda: tell(settings.beside, settings))
         if not settings.gpus:
-            while not nvml.wanted() and not ends.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ends.wait(), _LOOK)
+            await gpus_known.wait()
             if nvml.wanted():
                 writer.describe(await in_thread(lambda: _with_gpus(described)))
     except Exception:
