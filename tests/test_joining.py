@@ -218,6 +218,35 @@ def test_closing_what_the_parent_has_ended_is_no_error(
     assert rows("select status from run") == [{"status": "ok"}]
 
 
+NAMED = """
+import asyncio, multiprocessing
+from umlaut_async import Benchmark
+
+benchmark = Benchmark("runs.db", run_uuid="mine")
+
+def work():
+    benchmark.log("item", "mine", 1)
+    asyncio.run(benchmark.flush())
+
+if __name__ == "__main__":
+    work()
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    asyncio.run(benchmark.close())
+"""
+
+
+def test_spawned_workers_join_a_run_whose_identity_was_chosen(run_script: RunScript, rows: Rows) -> None:
+    ended = run_script(NAMED)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert rows("select uuid, status from run") == [{"uuid": "mine", "status": "ok"}]
+    assert rows("select count(*) as n, count(distinct process_id) as processes from result") == [
+        {"n": 2, "processes": 2}
+    ]
+
+
 def test_the_address_is_private_and_goes_with_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(address.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path)[:40] if len(str(tmp_path)) > 70 else str(tmp_path))
@@ -233,6 +262,8 @@ def test_the_address_is_private_and_goes_with_the_run(monkeypatch: pytest.Monkey
         monkeypatch.setattr(os, "getpid", lambda: -1)
         assert address.collector_for("database") == made
         assert address.collector_for("another") is None
+        assert address.collector_for("database", "run") == made
+        assert address.collector_for("database", "another run") is None
         address.withdraw(made)
         assert address.VARIABLE not in os.environ
     finally:

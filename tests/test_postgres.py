@@ -56,7 +56,7 @@ async def write(url: str, proxy: Proxy | None = None, cuts: tuple[Callable[[], N
     ledger, refusals = Ledger(), list[Exception]()
     writer, process_id = await open_writer(
         resolve(url),
-        replacing=False,
+        replacing=None,
         run=RUN,
         process=PROCESS,
         ledger=ledger,
@@ -144,7 +144,7 @@ async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     monkeypatch.setattr(postgresql, "PATIENCE", 0.5)
     ledger = Ledger()
     writer, process_id = await open_writer(
-        resolve(proxy.url()), replacing=False, run=RUN, process=PROCESS, ledger=ledger, refused=lambda *_: None
+        resolve(proxy.url()), replacing=None, run=RUN, process=PROCESS, ledger=ledger, refused=lambda *_: None
     )
     series = Series(Link(), 1, "kind", "unit", "words", Probe("key", float, "test"), 1_000_000)
     writer.add_series(process_id, series)
@@ -398,6 +398,9 @@ async def refusal(db_file: str, reason: str, **options: Any) -> str:
         ("postgresql+asyncpg://postgres:topsecret@127.0.0.1:{proxy}/missing?ssl=disable", '"missing" does not exist'),
         ("postgresql+asyncpg://nobody:topsecret@127.0.0.1:{proxy}/postgres?ssl=disable", '"nobody" does not exist'),
         ("postgresql+asyncpg://me:topsecret@127.0.0.1:port/runs", "is not a URL of a database"),
+        ("postgresql+asyncpg://me@tenant:topsecret@127.0.0.1:{unused}/runs", "cannot be reached .*Connect call failed"),
+        ("postgresql+asyncpg://127.0.0.1/me:topsecret@host/runs", "cannot be reached .*Connect call failed"),
+        ("postgresql+asyncpg://me:topsecret", "is not a URL of a database"),
         ("postgresql+asyncpg://me:topsecret@127.0.0.1:{proxy}/runs?nonsense=1", "'nonsense'"),
         ("postgresql+psycopg://me:topsecret@127.0.0.1/runs", "not supported"),
         ("mysql+asyncmy://me:topsecret@127.0.0.1/runs", "not supported"),
@@ -427,6 +430,20 @@ def test_the_command_line_says_so_too(proxy: Proxy, capsys: pytest.CaptureFixtur
         said = capsys.readouterr().err
         assert "topsecret" not in said
         assert said.count("\n") == 1
+
+
+def test_what_measures_a_command_does_not_tell_the_password(server: Server) -> None:
+    url = server.url().replace("postgres@", "postgres:topsecret@")
+    command = [sys.executable, "-m", "umlaut_async", "run", "--time", "--db", url, "--", "sh", "-c", "env", url]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "UMLAUT_COLLECTOR" in ended.stdout
+    assert "topsecret" not in ended.stdout
+    (run,) = server.read("select environment as data from run")
+    shown = "postgresql+asyncpg://postgres:***@/postgres"
+    assert run["data"]["argv"][1:] == ["run", "--time", "--db", shown, "--", "sh", "-c", "env", shown]
+    for table in ("run", "span", "result", "event"):
+        assert "topsecret" not in str(server.read(f"select * from {table}"))
 
 
 def test_replacing_a_server_is_refused_at_construction() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -84,16 +83,17 @@ class Benchmark:
         self.name = text("name", script() if name is None else name)
         self.tags = checked_tags(tags)
         self._location = resolve(db_file)
-        self._joins = collector_for(self._location.url) if run_uuid is None and mode != "r" else None
+        asked = None if run_uuid is None else run_identity(run_uuid)
+        self._joins = None if mode == "r" else collector_for(self._location.key, asked)
         self._inherited: Inherited | None = None
-        self.uuid = run_identity(run_uuid) if self._joins is None else self._joins.run
+        self.uuid = asked or run_identity(None) if self._joins is None else self._joins.run
         if collector not in ("thread", "process"):
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
         look(self._location, mode if self._joins is None else "a")
         seconds = checked_seconds("flush_interval", flush_interval)
-        described = self.uuid, self.description, self.name, self.tags, collector, seconds, tuple(sys.argv), os.getcwd()
-        replacing = mode == "w" and not begun_within(self._location.url)
-        self._settings = RunSettings(self._location, replacing, *described, implied=True)
+        described = self.uuid, self.description, self.name, self.tags, collector, seconds
+        replacing = mode == "w" and not begun_within(self._location.key)
+        self._settings = RunSettings.described(self._location, replacing, *described)
         self.before_end = LastActions()
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
@@ -273,7 +273,7 @@ class Benchmark:
         import uuid
 
         if (recorder := self._recorders.pop(self.uuid, None)) is not None and not recorder.failed:
-            self._settings = self._settings._replace(replacing=False)
+            self._settings = self._settings._replace(replacing=None)
         if self._joins is not None and not self._joins.is_in_use:
             self._joins = self._inherited = None
         if self._joins is None:
@@ -287,7 +287,7 @@ class Benchmark:
             self._inherited = Inherited(recorder.link, self._pid, recorder.address)
             self._joins = recorder.address
         self._pid = os.getpid()
-        self._settings = self._settings._replace(replacing=False)
+        self._settings = self._settings._replace(replacing=None)
         closed = self._closed
         self._renew()
         self._closed = closed

@@ -38,7 +38,7 @@ async def through_the_writer(db_file: str, read: Callable[[str], Any]) -> float:
     run |= {"environment": {}, "collector": {}}
     process: dict[str, Any] = {"host": "", "pid": 1, "started": 0, "last_seen": 0}
     writer, process_id = await open_writer(
-        resolve(db_file), replacing=False, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
+        resolve(db_file), replacing=None, run=run, process=process, ledger=Ledger(), refused=lambda count, error: None
     )
     series = Series(
         Link(), number=1, measure_type="cpu", description="cpu", unit="%", probe=cpu_time(), interval=INTERVAL
@@ -64,7 +64,7 @@ async def results_through_the_writer(db_file: str, read: Callable[[str], Any]) -
     process: dict[str, Any] = {"host": "", "pid": 1, "started": 0, "last_seen": 0}
     ledger = Ledger()
     writer, process_id = await open_writer(
-        resolve(db_file), replacing=False, run=run, process=process, ledger=ledger, refused=lambda count, error: None
+        resolve(db_file), replacing=None, run=run, process=process, ledger=ledger, refused=lambda count, error: None
     )
     seconds = 0.0
     for batch in range(BATCHES):

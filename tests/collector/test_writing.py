@@ -62,7 +62,7 @@ async def writer(anywhere: Anywhere, series: Series, refusals: list[Exception]) 
     """Yield a writer that knows the series."""
     writer, process_id = await open_writer(
         resolve(anywhere.db_file),
-        replacing=False,
+        replacing=None,
         run=RUN,
         process=PROCESS,
         ledger=Ledger(),

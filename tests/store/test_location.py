@@ -31,7 +31,8 @@ from umlaut_async.errors import (
     StoreNotFoundError,
 )
 from umlaut_async.store.engine import open_store
-from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, is_alive, look, replace, resolve
+from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, is_alive, look, resolve
+from umlaut_async.store.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,11 @@ def test_other_databases_are_left_to_sqlalchemy(url: str) -> None:
         ("postgresql+asyncpg://:secret@db/runs", "postgresql+asyncpg://:***@db/runs"),
         ("postgresql+asyncpg://me@db/runs?password=secret", "postgresql+asyncpg://me@db/runs"),
         ("postgresql+asyncpg:///runs?host=/tmp", "postgresql+asyncpg:///runs"),
+        ("postgresql+asyncpg://me@tenant:secret@db/runs", "postgresql+asyncpg://me@tenant:***@db/runs"),
+        ("postgresql+asyncpg://me/you:secret@db/runs", "postgresql+asyncpg://me/you:***@db/runs"),
+        ("postgresql+asyncpg://me:secret@[::1]:5432/runs", "postgresql+asyncpg://me:***@[::1]:5432/runs"),
+        ("postgresql+asyncpg://me:secret/runs", "postgresql+asyncpg://me:***"),
+        ("postgresql+asyncpg://db:5432/runs", "postgresql+asyncpg://db:5432/runs"),
     ],
 )
 def test_the_name_of_a_server_has_no_password(url: str, name: str) -> None:
@@ -127,6 +133,23 @@ def test_the_name_of_a_server_has_no_password(url: str, name: str) -> None:
     with pytest.raises(ArgumentError, match="mode 'w'") as caught:
         look(resolve(url), "w")
     assert "secret" not in str(caught.value)
+
+
+def test_what_others_see_of_a_server_does_not_tell_its_password() -> None:
+    location = resolve("postgresql+asyncpg://me:secret@db/runs")
+    assert "secret" not in location.key
+    assert location.key == resolve(location.given).key != resolve("postgresql+asyncpg://me:secret@db/others").key
+    assert location.shown(f"--db={location.given}") == "--db=postgresql+asyncpg://me:***@db/runs"
+    assert resolve("runs.db").shown("runs.db") == "runs.db"
+
+
+def test_a_link_is_resolved(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to("runs.db")
+    location = resolve(tmp_path / "link.db")
+    assert (location.path, location.name) == (str((tmp_path / "runs.db").resolve()), str(tmp_path / "link.db"))
+    (tmp_path / "loop.db").symlink_to("loop.db")
+    with pytest.raises(StoreError, match="cannot be used"):
+        look(resolve(tmp_path / "loop.db"), "a")
 
 
 @pytest.mark.parametrize(

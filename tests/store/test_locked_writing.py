@@ -21,10 +21,11 @@ from umlaut_async.store import sqlite as engines
 from umlaut_async.store.engine import journal_mode, open_store, reader_engine, sync_reader, transaction
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.journal import Journal, choose
-from umlaut_async.store.location import Location, look, replace, resolve
+from umlaut_async.store.location import Location, look, resolve
 from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Chunk, Sample
 from umlaut_async.store.reading import reading
+from umlaut_async.store.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -24,7 +24,7 @@ class Address(NamedTuple):
     run: str
     """The uuid of the run."""
     database: str
-    """The URL of its database."""
+    """The key of its database, see `Location.key`: children may show their environment to anybody."""
     pid: int
     """The process that began the run."""
 
@@ -93,9 +93,15 @@ def inherited() -> list[Address]:
     return addresses
 
 
-def collector_for(database: str) -> Address | None:
-    """Return the collector of an ancestor's run into this database, the latest one that may still go on."""
-    return next((address for address in reversed(_of_ancestors(database)) if address.is_in_use), None)
+def collector_for(database: str, run: str | None = None) -> Address | None:
+    """Return the collector of an ancestor's run into this database, the latest one that may still go on.
+
+    Args:
+        database: The key of the database.
+        run: The run, where it is only this one.
+    """
+    found = [address for address in _of_ancestors(database) if run in (None, address.run)]
+    return next((address for address in reversed(found) if address.is_in_use), None)
 
 
 def begun_within(database: str) -> bool:

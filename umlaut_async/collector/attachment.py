@@ -67,7 +67,7 @@ def forward(
 
     settled.set()
     begun = settings if settings.joins is None else None
-    hello = Hello(os.getpid(), begun, settings.location.url, settings.uuid, parent)
+    hello = Hello(os.getpid(), begun, settings.location.key, settings.uuid, parent)
     forwarder = Forwarder(hello, channel, link, ledger, opened)
     reason = StoreError("the run has ended")
     try:

@@ -15,9 +15,9 @@ from umlaut_async.collector.writer import Writer
 from umlaut_async.errors import StoreError
 from umlaut_async.store.deaths import write_lost
 from umlaut_async.store.engine import journal_mode, open_store, run_transaction, transaction
-from umlaut_async.store.location import replace
 from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Run
+from umlaut_async.store.replacing import replace
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.store.location import Location
+    from umlaut_async.store.replacing import Replacing
 
 _TURN_SECONDS = 30.0
 
@@ -35,7 +36,7 @@ _TURN_SECONDS = 30.0
 async def open_writer(
     location: Location,
     *,
-    replacing: bool,
+    replacing: Replacing | None,
     run: dict[str, Any],
     process: dict[str, Any],
     ledger: Ledger,
@@ -47,7 +48,7 @@ async def open_writer(
 
     Args:
         location: The database.
-        replacing: Whether a file that is there is replaced.
+        replacing: Who replaces a file that is there, if it is to be replaced.
         run: The columns of the run.
         process: The columns of its first process, without the key.
         ledger: Where stored and dropped records of this process are counted.
@@ -72,9 +73,9 @@ async def open_writer(
             await session.execute(update(Run).where(Run.uuid == run["uuid"]).values(status="running", ended=None))
         return began, await add_process(session, run["uuid"], process)
 
-    async with _turn(location, replacing):
-        if replacing:
-            replace(location, run["uuid"] if shared else None)
+    async with _turn(location, replacing is not None):
+        if replacing is not None:
+            replace(location, run["uuid"] if shared else None, replacing)
         engine = await open_store(location)
         try:
             journal = await journal_mode(engine)

@@ -94,7 +94,7 @@ def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
 
     for address in addresses:
         hello = wire.Hello(
-            settings.pid, None, settings.location.url, settings.uuid, shown=settings.location.path or "a server"
+            settings.pid, None, settings.location.key, settings.uuid, shown=settings.location.path or "a server"
         )
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connected:
             connected.settimeout(1)

@@ -158,7 +158,7 @@ class Recorder:
             self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
             _end_with_multiprocessing()
             return
-        self.address = new_address(settings.uuid, settings.location.url)
+        self.address = new_address(settings.uuid, settings.location.key)
         settings = settings._replace(address=self.address)
         if self.address is not None:
             publish(self.address)

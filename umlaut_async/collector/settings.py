@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
 from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
+from umlaut_async.store.replacing import Replacing
 
 
 class RunSettings(NamedTuple):
     """What the collector is told of a run."""
 
     location: Location
-    replacing: bool
-    """Whether a file that is there is replaced."""
+    replacing: Replacing | None
+    """Who replaces a file that is there, if it is to be replaced."""
     uuid: str
     description: str
     name: str
@@ -50,6 +51,24 @@ class RunSettings(NamedTuple):
     """Where the process looks for modules when the run begins."""
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
+
+    @classmethod
+    def described(
+        cls,
+        location: Location,
+        replacing: bool,
+        uuid: str,
+        description: str,
+        name: str,
+        tags: tuple[str, ...],
+        collector: str,
+        flush_interval: float,
+    ) -> Self:
+        """Return the settings of a run that begins later, if at all, with what is known of this process now."""
+        who = Replacing.from_now_on() if replacing else None
+        argv, directory = tuple(map(location.shown, sys.argv)), os.getcwd()
+        of_user = uuid, description, name, tags, collector, flush_interval
+        return cls(location, who, *of_user, argv, directory, implied=True)
 
     def begun(self, uuid: str, joins: Address | None, *, implied: bool) -> RunSettings:
         """Return the settings of a run that this process begins now.

@@ -20,7 +20,7 @@ class Hello(NamedTuple):
     settings: RunSettings | None
     """What the run is; None from a process that joins one."""
     database: str
-    """The URL of the database that the process records into."""
+    """The key of the database that the process records into, see `Location.key`."""
     run: str
     """The uuid of the run that it records."""
     parent: int | None = None

@@ -21,6 +21,7 @@ from umlaut_async.errors import StoreTimeoutError
 from umlaut_async.probes.command import WatchedCommand
 from umlaut_async.records import COMMAND, Ending
 from umlaut_async.stage import Stage
+from umlaut_async.store.location import resolve
 from umlaut_async.switch import disabled
 from umlaut_async.text import LONGEST
 from umlaut_async.waiting import SILENT
@@ -83,7 +84,8 @@ def measure(command: Sequence[str], run: Run) -> Measured:
         let_go_of_streams(_STDERR)
         _log_errors_alone()
         watched = WatchedCommand(held.pid)
-        stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, COMMAND, shlex.join(command)[:LONGEST])
+        shown = shlex.join(map(resolve(run.db_file).shown, command))[:LONGEST]
+        stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, COMMAND, shown)
         _open(benchmark, attendant)
         _say_what_is_not_used(run, benchmark)
     except BaseException:

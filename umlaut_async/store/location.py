@@ -14,17 +14,28 @@ from umlaut_async.errors import (
     NewerSchemaError,
     NotAStoreError,
     OldDatabaseError,
-    StoreBusyError,
     StoreNotFoundError,
 )
 from umlaut_async.store.failures import store_error
 from umlaut_async.store.files import regular_file, require_writable, system_errors
+from umlaut_async.store.passwords import digest, without_password
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Location", "identify", "is_alive", "look", "replace", "resolve"]
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "Location",
+    "check_identity",
+    "identify",
+    "is_alive",
+    "look",
+    "reading",
+    "resolve",
+    "take_back",
+]
 
 SCHEMA_VERSION = 1
 # "umla" in ASCII: how `file` and we tell our databases from others.
@@ -50,9 +61,18 @@ class Location(NamedTuple):
     url: str
     """The URL for SQLAlchemy."""
     path: str | None
-    """The absolute path of an SQLite file; None for a database server."""
+    """The absolute path of an SQLite file, without links; None for a database server."""
     name: str
     """What it is called in messages: what the user passed, of a URL without the password."""
+
+    @property
+    def key(self) -> str:
+        """By what processes tell each other which database they mean; it does not tell the password of a server."""
+        return self.url if self.path is not None else digest(self.url)
+
+    def shown(self, text: str) -> str:
+        """Return a text, such as an argument of a command, in which this URL may stand with its password."""
+        return text if self.path is not None else text.replace(self.given, self.name)
 
 
 def resolve(db_file: str | os.PathLike[str]) -> Location:
@@ -92,12 +112,7 @@ def _from_url(given: str, dialect: str, driver: str | None, rest: str) -> Locati
         raise ArgumentError(
             f"'{name}://' names no async driver that is supported; use '{example}' or the path of a file"
         )
-    return Location(given, given, None, _without_password(given))
-
-
-def _without_password(url: str) -> str:
-    # Up to the last '@', since a password may contain one; and options may be secrets too.
-    return re.sub(r"(?<=://)([^:/?@]*):.*@", r"\1:***@", url, flags=re.DOTALL).partition("?")[0]
+    return Location(given, given, None, without_password(given))
 
 
 def _file(given: str, path: str) -> Location:
@@ -109,7 +124,8 @@ def _file(given: str, path: str) -> Location:
         raise ArgumentError(f"{given!r} contains a null character; {_USE_A_FILE}")
     from urllib.parse import quote
 
-    path = os.path.abspath(path)
+    # One file has one log and one lock, by whatever links it is reached.
+    path = os.path.realpath(path)
     return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path, given)
 
 
@@ -143,38 +159,9 @@ def look(location: Location, mode: str) -> None:
         if mode != "r":
             require_writable(path)
         if mode != "r":
-            _take_back(path)
+            take_back(path)
         if found.st_size or mode == "r":
-            _check_identity(path, mode)
-
-
-def replace(location: Location, joining: str | None = None) -> None:
-    """Delete the database with its log files, as mode 'w' does when its run starts.
-
-    Args:
-        location: The database.
-        joining: The run that others may have begun already: a database that has it is left as it is.
-
-    Raises:
-        StoreBusyError: A living process of this machine is writing it.
-        StoreError: It became a file that is not ours since `look`, or cannot be deleted.
-    """
-    path = location.path
-    if path is None:
-        return
-    with system_errors(path):
-        found = regular_file(path)
-        if found is None:
-            return
-        _take_back(path)
-        if found.st_size and _check_identity(path, "w"):
-            if joining is not None and _has_run(path, joining):
-                return
-            _refuse_while_written(path)
-        # The log goes last: without its database it is ignored, while a database without its log may be damaged.
-        for name in (path, f"{path}-journal", f"{path}-wal", f"{path}-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            check_identity(path, mode)
 
 
 def is_alive(pid: int, pid_started: int | None) -> bool:
@@ -233,7 +220,7 @@ def _old_database(path: str) -> OldDatabaseError:
     )
 
 
-def _take_back(path: str) -> None:
+def take_back(path: str) -> None:
     """Let SQLite take back what a process that was killed while it wrote without a log has left."""
     import sqlite3
     from urllib.parse import quote
@@ -248,8 +235,13 @@ def _take_back(path: str) -> None:
         raise store_error(error, path) from error
 
 
-def _check_identity(path: str, mode: str) -> bool:
-    with _reading(path) as connection:
+def check_identity(path: str, mode: str) -> bool:
+    """Tell whether a file is a database of ours (True) or empty (False), in which a mode may open it.
+
+    Raises:
+        StoreError: It is neither, or damaged.
+    """
+    with reading(path) as connection:
         application_id, version = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
@@ -269,31 +261,9 @@ def _check_length(connection: sqlite3.Connection, path: str) -> None:
         raise CorruptStoreError(f"{path} is damaged: its end is missing; restore it from a copy, or use another path")
 
 
-def _has_run(path: str, uuid: str) -> bool:
-    with _reading(path) as connection:
-        return connection.execute("SELECT 1 FROM run WHERE uuid = ?", (uuid,)).fetchone() is not None
-
-
-def _refuse_while_written(path: str) -> None:
-    import socket
-
-    with _reading(path) as connection:
-        running = connection.execute(
-            "SELECT run.uuid, process.pid, process.pid_started FROM run JOIN process ON process.run_uuid = run.uuid"
-            " WHERE run.status = 'running' AND process.ended IS NULL AND process.host = ?",
-            (socket.gethostname(),),
-        ).fetchall()
-    for uuid, pid, pid_started in running:
-        if is_alive(pid, pid_started):
-            writer = "this process" if pid == os.getpid() else f"process {pid}"
-            raise StoreBusyError(
-                f"{writer} is still writing run {uuid[:8]} into {path}; close that benchmark first, "
-                "or use mode 'a' or another path"
-            )
-
-
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[sqlite3.Connection]:
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection that reads a file in one state of it."""
     # Read by other means than SQLite, the file would, on being closed, lose the locks that SQLite has in this process.
     import sqlite3
     from urllib.parse import quote

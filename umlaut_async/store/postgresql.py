@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from umlaut_async.errors import StoreError
 from umlaut_async.store.failures import CommitUnknownError, is_unreachable, translate_server
+from umlaut_async.store.passwords import without_password
 from umlaut_async.store.server_tables import make_tables
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _url(location: Location) -> URL:
 
 
 def _name(engine: AsyncEngine) -> str:
-    return engine.url.set(query={}).render_as_string(hide_password=True)
+    # SQLAlchemy takes what it cannot read for the name of the database, and that may be a password.
+    return without_password(engine.url.set(query={}).render_as_string(hide_password=True))
 
 
 async def _begin(engine: AsyncEngine, first: str) -> tuple[AsyncSession, str]:
