@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import run_elsewhere
+from umlaut_async import Benchmark
 from umlaut_async.store import queries
 from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
-    from tests.support import Anywhere, RunScript
+    from pathlib import Path
+
+    from tests.support import Anywhere, Rows, RunScript
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
@@ -113,6 +117,27 @@ def test_the_stage_goes_on_and_the_run_says_what_is_missing(
         assert ended.stdout.split() == [str(number) for number in told]
     if anywhere.is_file:
         assert [*map(str, anywhere.read("pragma integrity_check"))] == ["{'integrity_check': 'ok'}"]
+
+
+def test_what_another_rank_has_told_of_its_collector_is_counted_once(
+    run_script: RunScript, database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", str(os.getpid()))
+    monkeypatch.setenv("UMLAUT_RUN", "job")
+
+    async def work() -> None:
+        async with Benchmark(database) as benchmark:
+            benchmark.log("value", "mine", 1)
+
+    run_elsewhere(work)
+    (before,) = rows("select collector as data from run")
+    ended = run_script(SCRIPT, "closed", database, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    (after,) = rows("select status, collector as data from run")
+    assert after["status"] == "ok"
+    assert after["data"]["cpu_time"] == before["data"]["cpu_time"] > 0
+    told = [int(number) for number in ended.stdout.split()]
+    assert [after["data"][name] - before["data"][name] for name in ("recorded", "stored")] == told[:2]
 
 
 def test_killed_as_well_the_run_is_lost_and_says_both(

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import update
 
 from tests import support
-from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
+from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric, clock
 from umlaut_async.cli import main
 from umlaut_async.collector.membership import find_process
 from umlaut_async.store import lost, queries, run_queries
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from tests.support import Anywhere
+    from tests.support import Anywhere, Rows
 
 SECOND = 1_000_000_000
 
@@ -187,6 +187,24 @@ async def test_who_is_dead(anywhere: Anywhere, host: str | None, age: int, pid_s
     )
     with reading(anywhere.db_file) as session:
         assert [run.status for run in queries.runs(session)] == [status]
+
+
+async def test_a_heartbeat_is_of_the_wall_clock(database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the monotonic clock is behind it where the machine has slept, or its clock was set."""
+    monkeypatch.setattr(clock, "_EPOCH_OFFSET", clock._EPOCH_OFFSET - 40 * SECOND)
+
+    def seen() -> int:
+        return int(rows("select last_seen from process")[0]["last_seen"])
+
+    async with Benchmark(database, flush_interval=3600) as benchmark:
+        assert abs(time.time_ns() - seen()) < 20 * SECOND
+        first = seen()
+        await benchmark.flush()
+        flushed = seen()
+        assert first < flushed < time.time_ns()
+        while (beaten := seen()) == flushed:
+            await asyncio.sleep(0.05)
+        assert flushed < beaten < time.time_ns()
 
 
 async def test_two_writers_that_begin_at_once_store_it_once(anywhere: Anywhere) -> None:

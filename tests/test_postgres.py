@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.collector.test_writing import PROCESS, RUN, stored, unit
-from tests.support import environment, read
+from tests.support import environment, read, until
 from umlaut_async import ArgumentError, Benchmark, BenchmarkSupervisor, MemoryMetric, StoreConnectionError, StoreError
 from umlaut_async.cli import main
 from umlaut_async.collector import statements
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.postgres import Proxy, Server
+    from tests.support import Rows
 
 BATCHES, SAMPLES, UNITS = 6, 1500, 40
 
@@ -228,7 +229,7 @@ import asyncio, os, sys
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric
 
 async def main():
-    async with Benchmark(sys.argv[1], mode=sys.argv[3]) as benchmark:
+    async with Benchmark(sys.argv[1], mode=sys.argv[3], collector=(*sys.argv, "thread")[4]) as benchmark:
         @BenchmarkSupervisor([TimeMetric("time")], benchmark)
         async def step(number):
             await asyncio.sleep(0.01)
@@ -309,6 +310,26 @@ async def test_a_rank_that_is_killed_makes_the_run_lost_once_the_others_have_end
     assert anywhere.read("select status from run where uuid = 'job 19'") == [{"status": "lost"}]
     assert told() == expected
     assert anywhere.read("select count(*) as n from result where type = 'loss'") == [{"n": 200}]
+
+
+@pytest.mark.parametrize("other", ["ends", "fails"])
+def test_a_rank_whose_collector_tells_that_it_was_killed_makes_the_run_lost(
+    database: Path, rows: Rows, other: str
+) -> None:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    commands = [[sys.executable, "-c", RANK, str(database), other, "a", each] for each in ("process", "thread")]
+    variables = environment() | {"UMLAUT_RUN": "job 20"}
+    ranks = [subprocess.Popen(command, env=variables, text=True, **pipes) for command in commands]
+    for each in ranks:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "flushed\n"
+    ranks[0].kill()
+    ranks[0].communicate(timeout=30)
+    until(lambda: rows("select ending from process where ending like 'killed%'"))
+    assert rows("select status from run") == [{"status": "running"}]
+    assert ranks[1].communicate("\n", timeout=30)[1] == ""
+    (run,) = rows("select status, ended, collector as data from run")
+    assert (run["status"], run["ended"] is None, run["data"]["stored"]) == ("lost", False, 400)
 
 
 @pytest.mark.parametrize("existing", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
@@ -77,7 +78,7 @@ class Closing:
     async def beat(self) -> None:
         """Store that the process lives, if that can be done at present."""
         with contextlib.suppress(StoreError):
-            async with transaction(self._engine, first=heartbeat([self._process_id], since_epoch(now()))):
+            async with transaction(self._engine, first=heartbeat([self._process_id], time.time_ns())):
                 pass
 
     async def end(self, ledger: Ledger, unmeasured: Tally, ending: Ending, ended: int) -> None:
@@ -105,9 +106,12 @@ class Closing:
             await session.execute(calls.values(status=LOST, duration=ended - Span.started))
             await end_processes(session, keys - {self._process_id}, ended, _HOW)
             await end_processes(session, {self._process_id}, ended, ending.how)
-            described = await session.scalar(select(Run.collector).where(Run.uuid == run_uuid))
-            whole = {**(described or {}), **self._described(account, missed)}
-            await (end_part if shared else end_run)(session, run_uuid, ended, ending, whole)
+            ours = self._described(account, missed)
+            if shared:
+                await end_part(session, run_uuid, ended, ending, ours)
+            else:
+                described = await session.scalar(select(Run.collector).where(Run.uuid == run_uuid))
+                await end_run(session, run_uuid, ended, ending, {**(described or {}), **ours})
 
         await run_transaction(self._engine, work, durable=True)
 

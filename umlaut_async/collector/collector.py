@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.clock import now, since_epoch
@@ -184,7 +185,7 @@ class Collector:
         """Let the database tell that the run goes on."""
         self._vitals.look(intake.pid for intake in self._intakes)
         if self._writer is not None:
-            await self._writer.beat(since_epoch(now()))
+            await self._writer.beat(time.time_ns())
 
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
@@ -266,14 +267,14 @@ class Collector:
         for intake in self._intakes:
             await intake.settle(wait=durable)
             running += intake.prepare()
-        await writer.write(since_epoch(now()), running, durable)
+        await writer.write(time.time_ns(), running, durable)
         for intake in self._intakes:
             intake.stored()
         if any(intake.has_events for intake in self._intakes):
             # What the database refused just now is told of in it at once: there may be no next time.
             for intake in self._intakes:
                 intake.add_events()
-            await writer.write(since_epoch(now()), [], durable)
+            await writer.write(time.time_ns(), [], durable)
 
     async def _see_off(self, writer: Writer) -> None:
         """Let go of the processes that have ended before the run."""

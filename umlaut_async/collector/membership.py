@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from umlaut_async.records import LOST
 from umlaut_async.store.deaths import take_back, write_event
 from umlaut_async.store.models import Process, Run
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _SUMS = ("recorded", "stored", "samples_dropped", "ticks_missed", "cpu_time")
 _PEAKS = ("worst_lateness",)
+_FROM_GOOD_TO_BAD = ("ok", "error", LOST)
 
 
 async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, Any]) -> int:
@@ -41,7 +43,8 @@ def heartbeat(processes: Collection[int], seen: int) -> str:
 
     Args:
         processes: Their keys.
-        seen: The time, in nanoseconds since the epoch.
+        seen: The time of the wall clock, in nanoseconds since the epoch: readers on other machines compare it with
+            theirs, and the clock of the other times stands still while a machine sleeps.
     """
     living = ", ".join(map(str, processes)) or "NULL"
     return f"UPDATE process SET last_seen = {seen:d} WHERE id IN ({living})"
@@ -96,20 +99,20 @@ async def end_part(
     """
     # Of two that end at once, the second waits here, and then sees the end of the first.
     run = (await session.scalars(select(Run).where(Run.uuid == run_uuid).with_for_update())).one()
-    run.collector = merged(run.collector, collector, failed=ending.status != "ok")
+    run.collector = merged(run.collector, collector, ending.status)
     others = select(func.count()).where(Process.run_uuid == run_uuid, Process.ended.is_(None))
     if not (await session.scalars(others)).one():
         run.ended = ended
-        run.status = "error" if run.collector["failed"] else "ok"
+        run.status = run.collector["status"]
 
 
-def merged(before: Any, collector: dict[str, object], *, failed: bool) -> dict[str, object]:
+def merged(before: Any, collector: dict[str, object], status: str) -> dict[str, Any]:
     """Return the accounts of several collectors as one.
 
     Args:
         before: That of the others.
         collector: That of one more, which counts alone where it is not about numbers of records.
-        failed: Whether that one ended in an error.
+        status: How that one's part ended.
     """
     before = before if isinstance(before, dict) else {}
     numbers = {name: before.get(name, 0) + collector.get(name, 0) for name in _SUMS}
@@ -118,4 +121,5 @@ def merged(before: Any, collector: dict[str, object], *, failed: bool) -> dict[s
     mine: Any = collector.get("dropped", {})
     for reason, count in mine.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return {**collector, **numbers, "dropped": dropped, "failed": failed or before.get("failed", False)}
+    worst = max(before.get("status", "ok"), status, key=_FROM_GOOD_TO_BAD.index)
+    return {**before, **collector, **numbers, "dropped": dropped, "status": worst}

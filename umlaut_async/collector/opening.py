@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -122,7 +123,7 @@ def _process(pid: int, started: int) -> dict[str, Any]:
         "pid_started": _started(pid),
         "rank": rank(os.environ),
         "started": started,
-        "last_seen": started,
+        "last_seen": time.time_ns(),
         "ended": None,
         "ending": None,
     }
