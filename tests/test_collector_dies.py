@@ -119,6 +119,48 @@ def test_the_stage_goes_on_and_the_run_says_what_is_missing(
         assert [*map(str, anywhere.read("pragma integrity_check"))] == ["{'integrity_check': 'ok'}"]
 
 
+BROKEN = """
+import sys
+if any("umlaut_async.collector.host" in word for word in sys.orig_argv):
+    from umlaut_async.collector.collector import Collector
+
+    async def fail(self):
+        raise RuntimeError("as a defect does")
+
+    Collector._round = fail
+"""
+
+DEFECT = """
+import asyncio, logging
+from umlaut_async import Benchmark, StoreError
+
+logging.basicConfig(format="%(levelname)s %(message)s")
+benchmark = Benchmark("runs.db", collector="process", flush_interval=0.1)
+
+async def main():
+    for request in (benchmark.open, benchmark.close):
+        try:
+            await request()
+        except StoreError:
+            pass
+
+asyncio.run(main())
+"""
+
+
+def test_a_collector_that_fails_says_why(
+    run_script: RunScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    ended = run_script(DEFECT)
+    assert ended.returncode == 0
+    assert "ERROR the collector failed, which is a defect of umlaut_async" in ended.stderr
+    assert "RuntimeError: as a defect does" in ended.stderr
+    assert "ERROR the collector has ended before the run" in ended.stderr
+
+
 def test_what_another_rank_has_told_of_its_collector_is_counted_once(
     run_script: RunScript, database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,11 @@ async def _collect(channel: Channel) -> None:
     watching = asyncio.create_task(_end_with(connection, watch, channel))
     try:
         await collector.run()
+    except Exception:
+        # Nobody reads what this process writes to its standard error, so its last words are a reply.
+        logging.getLogger(_LOGGER).exception("the collector failed, which is a defect of umlaut_async")
+        await reply()
+        raise
     finally:
         watching.cancel()
         watch.close()
