@@ -280,6 +280,16 @@ def test_a_path_that_is_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch, tm
     Path(made.socket).parent.rmdir()
 
 
+def test_where_no_folder_for_a_socket_can_be_made_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(address, "bases", lambda: ["/proc", "/" + 120 * "x"])
+    assert address.new_address("run", "database") is None
+    (said,) = caplog.messages
+    assert "cannot join its run" in said
+    assert "/proc: No such file or directory; the path /xxx" in said
+
+
 @pytest.mark.parametrize("text", ["", "[", "{}", "[[1]]", "null", "3"])
 def test_a_damaged_variable_is_no_address(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(address.VARIABLE, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -14,6 +15,8 @@ SOCKET = "collector"
 _BETWEEN, _WITHIN = ";", ","
 _LONGEST = 100
 """How many bytes the path of a socket may have; the systems allow 104 or 108."""
+_ALONE = "processes that this one starts cannot join its run and begin others (%s); set TMPDIR to a folder for sockets"
+_logger = logging.getLogger("umlaut_async")
 
 
 class Address(NamedTuple):
@@ -38,13 +41,19 @@ def new_address(run: str, database: str) -> Address | None:
     """Make a folder for the socket of a run; None where its path would be too long or there can be none."""
     if sys.platform != "linux":
         return None  # Other systems have no sockets of packets.
-    pid = os.getpid()
+    pid, why = os.getpid(), []
     for base in bases():
         path = f"{base}/umlaut-{pid}-{os.urandom(6).hex()}/{SOCKET}"
-        if len(os.fsencode(path)) <= _LONGEST:
-            with suppress(OSError):
-                os.mkdir(os.path.dirname(path), 0o700)
-                return Address(path, run, database, pid)
+        if len(os.fsencode(path)) > _LONGEST:
+            why.append(f"the path {base} is too long")
+            continue
+        try:
+            os.mkdir(os.path.dirname(path), 0o700)
+        except OSError as error:
+            why.append(f"{base}: {error.strerror}")
+        else:
+            return Address(path, run, database, pid)
+    _logger.warning(_ALONE, "; ".join(why))
     return None
 
 
