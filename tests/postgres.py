@@ -88,6 +88,8 @@ class Proxy:
         """How many bytes went through, both ways."""
         self.cuts = 0
         """How often connections were cut."""
+        self.refused = 0
+        """How many were not taken."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -138,6 +140,7 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
+            self.refused += 1
             writer.transport.abort()
             return
         try:

@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,14 @@ from umlaut_async.collector.launchers import rank
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.series import Series
 from umlaut_async.probes import Probe
-from umlaut_async.store import failures, postgresql, queries, run_queries
+from umlaut_async.store import failures, patience, queries, run_queries
 from umlaut_async.store.chunks import BLOCK
 from umlaut_async.store.engine import open_store, transaction, was_committed
 from umlaut_async.store.location import resolve
 from umlaut_async.store.reading import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from tests.postgres import Proxy, Server
@@ -118,7 +119,7 @@ async def test_a_connection_that_is_cut_at_any_byte_loses_nothing_and_doubles_no
 async def test_a_commit_whose_answer_is_lost_is_asked_for(
     server: Server, proxy: Proxy, reply: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "PATIENCE", 1.0)
+    monkeypatch.setattr(patience, "PATIENCE", 1.0)
     engine = await open_store(resolve(proxy.url()))
     server.execute("create table mark (n int)")
     with pytest.raises(failures.CommitUnknownError) as caught:
@@ -142,7 +143,7 @@ async def test_a_commit_whose_answer_is_lost_is_asked_for(
 async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     server: Server, proxy: Proxy, reply: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "PATIENCE", 0.5)
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)
     ledger = Ledger()
     writer, process_id = await open_writer(
         resolve(proxy.url()), replacing=None, run=RUN, process=PROCESS, ledger=ledger, refused=lambda *_: None
@@ -178,6 +179,55 @@ async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     assert stored(server.read) == [(t, t + 0.5) for t in range(1, 5000)]
     assert [row["value"] for row in server.read("select value from result order by id")] == [0, 1]
     assert (ledger.account().stored, ledger.account().in_flight) == (2, 0)
+
+
+async def test_what_is_done_together_waits_once_for_a_server_and_a_heartbeat_never(
+    server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.8)
+    writer, _ = await open_writer(
+        resolve(proxy.url()), replacing=None, run=RUN, process=PROCESS, ledger=Ledger(), refused=lambda *_: None
+    )
+    tries = []
+    proxy.refuse(True)
+
+    async def attempt(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        before = proxy.refused
+        with suppress(StoreConnectionError):
+            await work()
+        tries.append(proxy.refused - before)
+
+    async def round_of_work() -> None:
+        for _ in range(2):
+            await attempt(lambda: writer.write(1, [], True))
+            await attempt(lambda: writer.leave(1, 1, "exit", None))
+
+    for _ in range(2):
+        await attempt(lambda: writer.beat(1))
+    # The first is about a connection that was cut.
+    assert max(tries) <= 1
+    tries.clear()
+    for _ in range(2):
+        await patience.patiently(round_of_work())
+    assert [count > 1 for count in tries] == [True, False, False, False] * 2
+    proxy.refuse(False)
+    await writer.write(1, [], True)
+    await writer.close()
+
+
+def test_successes_end_a_wait_and_leave_the_rest_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    wait = patience.Patience(10)
+    for begins, lasts in ((100, [0, 6]), (200, [0, 3])):
+        for passed in lasts:
+            moment = begins + passed
+            assert wait.lasts()
+        wait.succeeded()
+    moment = 300
+    assert wait.lasts()
+    moment = 301
+    assert not wait.lasts()
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])

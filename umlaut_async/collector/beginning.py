@@ -17,6 +17,7 @@ from umlaut_async.store.deaths import write_lost
 from umlaut_async.store.engine import journal_mode, open_store, run_transaction, transaction
 from umlaut_async.store.lockfile import LockFile
 from umlaut_async.store.models import Run
+from umlaut_async.store.patience import one_patience
 from umlaut_async.store.replacing import replace
 
 _logger = logging.getLogger("umlaut_async")
@@ -80,8 +81,9 @@ async def open_writer(
         try:
             journal = await journal_mode(engine)
             run = {**run, "collector": {**run["collector"], "journal": journal}}
-            began, process_id = await run_transaction(engine, begin, durable=True)
-            await _bury(engine)
+            with one_patience():
+                began, process_id = await run_transaction(engine, begin, durable=True)
+                await _bury(engine)
         except BaseException:
             await engine.dispose()
             raise

@@ -17,6 +17,7 @@ from umlaut_async.errors import StoreError
 from umlaut_async.records import LOST
 from umlaut_async.store.engine import open_store, run_transaction, transaction
 from umlaut_async.store.models import Event, Process, Result, Run, Span, key
+from umlaut_async.store.patience import one_patience
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -77,7 +78,7 @@ class Closing:
 
     async def beat(self) -> None:
         """Store that the process lives, if that can be done at present."""
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError), one_patience(0):
             async with transaction(self._engine, first=heartbeat([self._process_id], time.time_ns())):
                 pass
 

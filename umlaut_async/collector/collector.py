@@ -19,6 +19,7 @@ from umlaut_async.collector.vitals import Vitals, wait
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import nvml
 from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
+from umlaut_async.store.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -205,7 +206,7 @@ class Collector:
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:
                 await intake.abandon(self._requests, ends, self._vitals)
-        failure = self._failure or await self._store(bool(self._requests), ending)
+        failure = self._failure or await patiently(self._store(bool(self._requests), ending))
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             self._link.close(StoreError("the run has ended"))

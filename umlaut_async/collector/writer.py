@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,11 @@ from umlaut_async.collector.statements import store
 from umlaut_async.collector.tails import Tail
 from umlaut_async.collector.units import Units, process_of_unit
 from umlaut_async.errors import StoreConnectionError, StoreError
-from umlaut_async.store.engine import PATIENCE, run_transaction, transaction, was_committed, writer_seconds
+from umlaut_async.store.engine import run_transaction, transaction, was_committed, writer_seconds
 from umlaut_async.store.failures import CommitUnknownError, is_refusal
 from umlaut_async.store.files import identity, require_same
 from umlaut_async.store.models import key, process_of
+from umlaut_async.store.patience import one_patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.series import Series as SampledSeries
     from umlaut_async.records import Ending
     from umlaut_async.store.deaths import Death
+    from umlaut_async.store.patience import Patience
 
 _BATCH = 8192
 """How many records one transaction stores at the most."""
@@ -105,7 +106,8 @@ class Writer:
         Args:
             seen: The time, in nanoseconds since the epoch.
         """
-        with contextlib.suppress(StoreError):
+        # Who waits for a flush would wait for this as well; the next one is not far.
+        with contextlib.suppress(StoreError), one_patience(0):
             async with transaction(self._engine, first=heartbeat(self._living, seen)):
                 pass
 
@@ -164,7 +166,10 @@ class Writer:
         Raises:
             StoreError: The database cannot be written at all. What is not stored waits for the next time.
         """
-        deadline = time.monotonic() + PATIENCE
+        with one_patience() as patience:
+            await self._write(seen, running, durable, patience)
+
+    async def _write(self, seen: int, running: Sequence[Row], durable: bool, patience: Patience) -> None:
         await self._settle_doubt()
         left, size = len(self.units), _BATCH
         # After a refusal the samples and the rest go alone, so that it is clear what was refused.
@@ -175,7 +180,7 @@ class Writer:
             try:
                 await self._transact(units, self._rest(running) if last else None, seen, durable and last)
             except Exception as error:
-                if isinstance(error, StoreConnectionError) and self.doubt is None and time.monotonic() < deadline:
+                if isinstance(error, StoreConnectionError) and self.doubt is None and patience.lasts():
                     continue
                 if not is_refusal(error) or gave_up:
                     raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from umlaut_async.errors import StoreConnectionError
 from umlaut_async.store import sqlite
 from umlaut_async.store.failures import CommitUnknownError, translate
+from umlaut_async.store.patience import one_patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from umlaut_async.store.location import Location
 
 __all__ = [
-    "PATIENCE",
     "journal_mode",
     "open_store",
     "reader_engine",
@@ -35,9 +34,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-PATIENCE = 20.0
-"""For how many seconds work that a lost connection interrupted is tried again."""
 
 
 async def open_store(location: Location, journal: Journal | None = None) -> AsyncEngine:
@@ -115,16 +111,16 @@ async def run_transaction(
     Raises:
         StoreError: The database refused, or was not to be reached for too long.
     """
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            async with transaction(engine, durable=durable) as session:
-                return await work(session)
-        except CommitUnknownError:
-            raise
-        except StoreConnectionError:
-            if time.monotonic() > deadline:
+    with one_patience() as patience:
+        while True:
+            try:
+                async with transaction(engine, durable=durable) as session:
+                    return await work(session)
+            except CommitUnknownError:
                 raise
+            except StoreConnectionError:
+                if not patience.lasts():
+                    raise
 
 
 async def was_committed(engine: AsyncEngine, transaction: str) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, NullPool, create_engine, event, make_url
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from umlaut_async.errors import StoreError
 from umlaut_async.store.failures import CommitUnknownError, is_unreachable, translate_server
 from umlaut_async.store.passwords import without_password
+from umlaut_async.store.patience import one_patience
 from umlaut_async.store.server_tables import make_tables
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from umlaut_async.store.location import Location
+    from umlaut_async.store.patience import Patience
 
 __all__ = [
     "open_server",
@@ -33,8 +34,6 @@ __all__ = [
     "was_committed",
 ]
 
-PATIENCE = 20.0
-"""For how many seconds a server that cannot be reached is tried again; who waits for a flush waits 35."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 60.0
@@ -95,8 +94,8 @@ async def transaction(engine: AsyncEngine, first: str = "") -> AsyncIterator[Asy
         CommitUnknownError: It was lost at the end, and whether anything is stored can only be asked later.
         StoreError: The database refused; nothing of this transaction is stored.
     """
-    with translate_server(_name(engine)):
-        session, name = await _begin(engine, first)
+    with translate_server(_name(engine)), one_patience() as patience:
+        session, name = await _begin(engine, first, patience)
         try:
             yield session
         except BaseException as error:
@@ -106,10 +105,11 @@ async def transaction(engine: AsyncEngine, first: str = "") -> AsyncIterator[Asy
             await session.commit()
         except BaseException as error:
             await _leave(session, error)
-            if not is_unreachable(error) or not await _was_committed_after_all(engine, name):
+            if not is_unreachable(error) or not await _was_committed_after_all(engine, name, patience):
                 raise
         else:
             await session.close()
+        patience.succeeded()
 
 
 async def was_committed(engine: AsyncEngine, transaction: str) -> bool:
@@ -118,8 +118,8 @@ async def was_committed(engine: AsyncEngine, transaction: str) -> bool:
     Raises:
         StoreError: The server cannot be reached, or has not ended it yet.
     """
-    with translate_server(_name(engine)):
-        return await _outcome(engine, transaction)
+    with translate_server(_name(engine)), one_patience() as patience:
+        return await _outcome(engine, transaction, patience)
 
 
 def read_server(location: Location) -> AsyncEngine:
@@ -184,13 +184,13 @@ def _name(engine: AsyncEngine) -> str:
     return without_password(engine.url.set(query={}).render_as_string(hide_password=True))
 
 
-async def _begin(engine: AsyncEngine, first: str) -> tuple[AsyncSession, str]:
+async def _begin(engine: AsyncEngine, first: str, patience: Patience) -> tuple[AsyncSession, str]:
     """Begin a transaction and return its session and its name, once the server can be reached."""
     # Both in one turn: what the heartbeat writes is part of the transaction that it names.
     statement = "SELECT pg_current_xact_id()::text"
     if first:
         statement = f"WITH first AS ({first}) {statement}"
-    waiting = _Waiting(engine)
+    waiting = _Waiting(engine, patience)
     while True:
         session = AsyncSession(engine, expire_on_commit=False)
         try:
@@ -208,22 +208,18 @@ class _Waiting:
 
     Args:
         engine: How it is reached.
+        patience: For how long.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, patience: Patience) -> None:
         self._engine = engine
-        self._deadline = time.monotonic() + PATIENCE
+        self._patience = patience
         self._pause = _FIRST_PAUSE
         self._failures = 0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it was waited long enough."""
-        return time.monotonic() > self._deadline
-
     def goes_on_after(self, error: BaseException) -> bool:
         """Return whether to try again after an error."""
-        if self.is_over or not is_unreachable(error):
+        if not is_unreachable(error) or not self._patience.lasts():
             return False
         self._failures += 1
         # The first may be a connection alone, which a server that starts again has closed.
@@ -249,9 +245,9 @@ async def _leave(session: AsyncSession, error: BaseException) -> None:
         await asyncio.shield(session.invalidate())
 
 
-async def _was_committed_after_all(engine: AsyncEngine, transaction: str) -> bool:
+async def _was_committed_after_all(engine: AsyncEngine, transaction: str, patience: Patience) -> bool:
     try:
-        return await _outcome(engine, transaction)
+        return await _outcome(engine, transaction, patience)
     except Exception as error:
         unknown = CommitUnknownError(
             f"the connection to {_name(engine)} was lost while something was stored, and could not be made again: "
@@ -261,17 +257,17 @@ async def _was_committed_after_all(engine: AsyncEngine, transaction: str) -> boo
         raise unknown from error
 
 
-async def _outcome(engine: AsyncEngine, transaction: str) -> bool:
+async def _outcome(engine: AsyncEngine, transaction: str, patience: Patience) -> bool:
     """Ask a server what became of a transaction, until it knows."""
     statement = f"SELECT pg_xact_status('{transaction}'::xid8)"
-    waiting = _Waiting(engine)
+    waiting = _Waiting(engine, patience)
     while True:
         try:
             async with engine.connect() as connection:
                 status = (await connection.exec_driver_sql(statement)).scalar_one()
             if status != "in progress":
                 return bool(status == "committed")
-            if waiting.is_over:
+            if not patience.lasts():
                 raise TimeoutError("the server has not ended a transaction whose connection was lost")
         except Exception as error:
             if not waiting.goes_on_after(error):
