@@ -31,6 +31,7 @@ LOCAL = {
     "ext4": 0xEF53, "xfs": 0x58465342, "btrfs": 0x9123683E, "tmpfs": 0x01021994, "overlay": 0x794C7630,
     "zfs": 0x2FC12FC1, "f2fs": 0xF2F52010,
 }  # fmt: skip
+each_network_file_system = pytest.mark.parametrize("number", journal._NETWORK_FILE_SYSTEMS, ids=hex)
 
 
 @pytest.mark.parametrize(
@@ -60,17 +61,22 @@ def test_versions_that_may_lose_commits(version: tuple[int, int, int], affected:
     assert choose("/tmp/runs.db", version, lambda folder: LOCAL["ext4"]) == Journal(True, affected, None)
 
 
-@pytest.mark.parametrize("name", NETWORK)
-def test_network_file_systems_allow_no_log(name: str) -> None:
+def test_the_table_has_those_that_are_known_best() -> None:
+    assert {*NETWORK.values()} <= journal._NETWORK_FILE_SYSTEMS.keys()
+    assert not {*LOCAL.values()} & journal._NETWORK_FILE_SYSTEMS.keys()
+
+
+@each_network_file_system
+def test_network_file_systems_allow_no_log(number: int) -> None:
     asked = []
 
     def statfs(folder: str) -> int:
         asked.append(folder)
-        return NETWORK[name]
+        return number
 
     chosen = choose("/data/runs.db", (3, 40, 1), statfs)
     assert (chosen.log, chosen.lock) == (False, False)
-    assert chosen.file_system is not None
+    assert chosen.file_system == journal._NETWORK_FILE_SYSTEMS[number]
     assert asked == ["/data"]
 
 
@@ -92,14 +98,14 @@ def test_the_kernel_is_asked(tmp_path: Path) -> None:
     assert network_file_system(str(tmp_path / "missing")) is None
 
 
-@pytest.mark.parametrize("name", NETWORK)
+@each_network_file_system
 async def test_runs_on_network_file_systems_are_stored_with_a_rollback_journal(
-    database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+    database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
-    monkeypatch.setattr(journal, "magic_number", lambda folder: NETWORK[name])
+    monkeypatch.setattr(journal, "magic_number", lambda folder: number)
     caplog.set_level(logging.WARNING, "umlaut_async")
     # A run that was killed elsewhere may have left a log.
-    if name == "NFS":
+    if number == NETWORK["NFS"]:
         await (await engine.open_store(resolve(database), Journal(True, False, None))).dispose()
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -107,9 +113,9 @@ async def test_runs_on_network_file_systems_are_stored_with_a_rollback_journal(
     for _ in range(2):
         async with Benchmark(database) as benchmark:
             supervised = BenchmarkSupervisor([CPUMetric("cpu", interval=0.01)], benchmark)(sum)
-            for number in range(50):
-                supervised(range(number))
-                benchmark.log("number", "counted", number)
+            for item in range(50):
+                supervised(range(item))
+                benchmark.log("item", "counted", item)
             await benchmark.flush()
             assert not [path for path in database.parent.iterdir() if path.name.endswith(("-wal", "-shm", "-lock"))]
     assert rows("select json_extract(collector, '$.journal') as journal from run") == [{"journal": "delete"}] * 2
