@@ -14,6 +14,7 @@ from tests.metrics import stand_in_torch
 from tests.probes.fake_nvml import TWO_GPUS, Gpu
 from tests.support import calls_of, check_message, read
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
+from umlaut_async.metrics.edges import TooShortError
 from umlaut_async.metrics.gpu import (
     REDUCTIONS,
     GPUEnergyMetric,
@@ -83,7 +84,6 @@ def test_the_other_arguments_are_checked_as_in_every_metric() -> None:
     ("entered", "left", "between", "value"),
     [
         (1000, 5000, None, 4000),
-        (1000, 1000, None, 0),
         (1000, 5000, (2000, 4000), 4000),
         (5000, 1000, None, None),
         # The counter began anew in between, and has come further than it was at the start.
@@ -98,6 +98,12 @@ def test_energy_is_the_difference_of_a_counter_that_may_begin_anew(
     samples: Summary | None = None if between is None else summarise(between)
     outcome = REDUCTIONS["gpuenergy"](CALL, None, entered, left, samples, 10**9)
     assert (None if outcome is None else outcome[0]) == value
+
+
+@pytest.mark.parametrize(("milliseconds", "error"), [(200, TooShortError), (2000, UnreadableError)])
+def test_a_counter_of_energy_that_stands_gives_no_0(milliseconds: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        REDUCTIONS["gpuenergy"](CALL, None, 1000, 1000, None, milliseconds * 10**6)
 
 
 def test_gpu_time_says_why_a_moment_was_not_taken() -> None:
@@ -155,8 +161,9 @@ def test_four_metrics_of_one_gpu_make_one_call_for_each_field_and_tick(
     assert results["gpuenergy"]["value"] == 150_000_000
     assert 20 < results["gpu"]["value"] < 80
     assert 100 < results["gpupower"]["value"] < 300
-    for result in results.values():
-        assert result["provenance"] == "measured"
+    # The counter of energy moves ten times in that second.
+    for type_, result in results.items():
+        assert result["provenance"] == ("estimated" if type_ == "gpuenergy" else "measured")
     sources = {row["type"]: row["source"] for row in read(tmp_path / "runs.db", "select type, source from series")}
     assert sources == {"gpu": "nvml", "gpumemory": "nvml", "gpupower": "nvml", "gpuenergy": "nvml-counter"}
     [run] = read(tmp_path / "runs.db", "select environment from run")
@@ -202,6 +209,53 @@ def test_a_gpu_that_does_not_exist_is_named_once_for_each_metric(
     assert [event["data"]["cure"] for event in events] == ["make a GPU visible to this process"] * 4
     provenances = read(tmp_path / "runs.db", "select distinct provenance from series")
     assert [row["provenance"] for row in provenances] == ["unavailable"]
+
+
+SHORT = """
+import asyncio, os, sys
+from umlaut_async import Benchmark, BenchmarkSupervisor, GPUEnergyMetric
+
+bm = Benchmark("runs.db", collector=sys.argv[1])
+
+def says(*millijoules):
+    with open(os.environ["FAKE_NVML"] + ".new", "w") as file:
+        file.writelines(f"gpu GPU-{number} 0 0 0 1 200000 {each}\\n" for number, each in enumerate(millijoules))
+    os.replace(file.name, os.environ["FAKE_NVML"])
+
+async def work(seconds, *, hides=False):
+    await asyncio.sleep(seconds)
+    if hides:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+    says(40_000, 9_000_000)
+    await asyncio.sleep(seconds)
+
+async def main():
+    says(1_000, 5_000_000)
+    async with bm:
+        stage = {name: BenchmarkSupervisor([GPUEnergyMetric("energy", 9)], bm, name=name)(work) for name in "abc"}
+        await stage["a"](0.4, hides=True)
+        for _ in range(3):
+            await stage["b"](0.02)
+        says(1_000, 5_000_000)
+        await stage["c"](0.3)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_energy_is_that_of_one_gpu_and_absent_where_its_counter_had_no_time_to_move(
+    fake: FakeNvml, tmp_path: Path, run_script: RunScript, collector: str
+) -> None:
+    """A stage may hide GPUs while it runs: the calls of that stage go on with theirs, and new stages see the others."""
+    done = run_script(SHORT, collector)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [(call["name"], call["results"].get("gpuenergy")) for call in calls_of(tmp_path / "runs.db")]
+    assert [(name, result and (result["value"], result["provenance"])) for name, result in found] == [
+        ("a", (39_000_000, "estimated")), *[("b", None)] * 3, ("c", (4_000_000_000, "estimated")),
+    ]  # fmt: skip
+    events = read(tmp_path / "runs.db", "select * from event where kind = 'too-short'")
+    assert [event["data"]["stage"] for event in events] == ["b"]
 
 
 LATE = """

@@ -112,12 +112,12 @@ def test_an_error_on_the_way_to_a_gpu_is_a_gap_or_final(nvml: Nvml, fake: FakeNv
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("function", BY_UUID)
 def test_an_error_in_the_search_for_a_uuid_is_a_gap_or_final(
-    nvml: Nvml, fake: FakeNvml, function: str, code: int, monkeypatch: pytest.MonkeyPatch
+    nvml: Nvml, fake: FakeNvml, function: str, code: int
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", TWO_GPUS[1].uuid if function == BY_UUID[0] else "GPU-2")
+    visible = TWO_GPUS[1].uuid if function == BY_UUID[0] else "GPU-2"
     fake.says(errors={function: code})
     try:
-        value = nvml.read(POWER, 0)
+        value = nvml.read(POWER, 0, visible)
     except (UnavailableError, UnreadableError) as error:
         check_message(error)
     else:
@@ -125,7 +125,7 @@ def test_an_error_in_the_search_for_a_uuid_is_a_gap_or_final(
         assert (function, value) == (BY_UUID[0], 250)
         assert code in (2, 6, 28)
     fake.says()
-    assert nvml.read(POWER, 0) == 250
+    assert nvml.read(POWER, 0, visible) == 250
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -314,11 +314,8 @@ def test_a_gpu_without_load_reads_zero(nvml: Nvml, fake: FakeNvml) -> None:
         ("GPU-22,GPU-1", 1, 71.5),
     ],
 )
-def test_id_is_an_index_among_the_visible_gpus(
-    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, visible: str, index: int, watts: float
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert nvml.read(POWER, index) == watts
+def test_id_is_an_index_among_the_visible_gpus(nvml: Nvml, visible: str, index: int, watts: float) -> None:
+    assert nvml.read(POWER, index, visible) == watts
 
 
 @pytest.mark.parametrize(
@@ -338,27 +335,20 @@ def test_id_is_an_index_among_the_visible_gpus(
         ("MIG-unknown", 0, "shows this process 0 GPUs"),
     ],
 )
-def test_a_gpu_that_is_not_visible_is_unavailable(
-    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, visible: str | None, index: int, message: str
-) -> None:
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+def test_a_gpu_that_is_not_visible_is_unavailable(nvml: Nvml, visible: str | None, index: int, message: str) -> None:
     with pytest.raises(UnavailableError) as caught:
-        nvml.read(POWER, index)
+        nvml.read(POWER, index, visible)
     check_message(caught.value)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("uuid", ["MIG-4d8a1d2e-0001", "MIG-GPU-11111111-aaaa-bbbb-cccc-000000000000/1/0"])
-def test_a_mig_device_has_memory_and_nothing_of_its_gpu(
-    nvml: Nvml, fake: FakeNvml, monkeypatch: pytest.MonkeyPatch, uuid: str
-) -> None:
+def test_a_mig_device_has_memory_and_nothing_of_its_gpu(nvml: Nvml, fake: FakeNvml, uuid: str) -> None:
     fake.says(*TWO_GPUS, Gpu(uuid, used=77 * MIB, kind="mig"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", uuid)
-    assert nvml.read(MEMORY, 0) == 77
+    assert nvml.read(MEMORY, 0, uuid) == 77
     for field in (UTILISATION, POWER, ENERGY):
         with pytest.raises(UnavailableError, match=r"NVML error 3.*MIG"):
-            nvml.read(field, 0)
+            nvml.read(field, 0, uuid)
 
 
 @pytest.mark.parametrize(
@@ -366,15 +356,14 @@ def test_a_mig_device_has_memory_and_nothing_of_its_gpu(
 )
 @pytest.mark.parametrize("silent", [0, 1])
 def test_a_gpu_that_cannot_be_asked_hides_no_other_from_a_search(
-    nvml: Nvml, fake: FakeNvml, monkeypatch: pytest.MonkeyPatch, code: int, expected: type[Exception], silent: int
+    nvml: Nvml, fake: FakeNvml, code: int, expected: type[Exception], silent: int
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-22")
     fake.says(also=f"error nvmlDeviceGetHandleByIndex_v2 {code} {silent}")
     if silent == 0 and code != 18:
-        assert nvml.read(POWER, 0) == 250
+        assert nvml.read(POWER, 0, "GPU-22") == 250
         return
     with pytest.raises(expected, match=f"NVML error {code}\\b"):
-        nvml.read(POWER, 0)
+        nvml.read(POWER, 0, "GPU-22")
 
 
 @pytest.mark.parametrize(

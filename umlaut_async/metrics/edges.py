@@ -6,6 +6,8 @@ the stage holds the interpreter.
 
 from __future__ import annotations
 
+from umlaut_async.probes import UnreadableError
+
 NEAR = 0.05
 """Up to this share of a call its edge readings may lie off, both together: beyond it what they say is estimated."""
 FAR = 1.0
@@ -15,8 +17,24 @@ NEEDS_EDGES = frozenset({"cpu", "tree cpu", "io", "power", "energy", "gpuenergy"
 """The reductions whose value is absent where the readings lie that far off."""
 
 
+_STEPS = 10
+"""In so many of its steps a counter moves, if it moves at all."""
+
+
 class TooShortError(Exception):
     """A call was over before its counter moved."""
+
+
+def standing(elapsed: int, step: int) -> TooShortError | UnreadableError:
+    """Return why a counter that never stands says nothing of a call at whose edges it stood the same.
+
+    Args:
+        elapsed: The nanoseconds between the readings for the edges.
+        step: The nanoseconds between two moves of the counter.
+    """
+    if elapsed < _STEPS * step:
+        return TooShortError()
+    return UnreadableError(f"its counter did not move for {elapsed / 1e9:.3g} s")
 
 
 def distance(started: int, duration: int, entered_at: int, left_at: int, step: int) -> float:

@@ -6,10 +6,11 @@ import operator
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
-from umlaut_async.metrics.edges import share
+from umlaut_async.metrics.edges import share, standing
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.reductions import Outcome, Reduction, described, readings_of
 from umlaut_async.probes.cuda import gpu_moment, seconds_between
+from umlaut_async.probes.cuda_visible import visible_here
 from umlaut_async.probes.nvml import ENERGY, MEMORY, POWER, UTILISATION, Field, gpu_probe
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class _NvmlMetric(Metric):
         super().__init__(description, interval)
 
     def probe(self) -> Probe:
-        return gpu_probe(self.field, self.id)
+        # As it is when the stage first runs. A stage that sets it later, as some do for a library, would otherwise have
+        # the counter of one GPU subtracted from that of another.
+        return gpu_probe(self.field, self.id, visible=visible_here())
 
 
 class GPUMetric(_NvmlMetric):
@@ -70,7 +73,7 @@ class GPUPowerMetric(_NvmlMetric):
     """Measure the power that a GPU draws during a call, in watts.
 
     A call's value is the mean of its samples and of the readings at its edges. The source is NVML, for the whole
-    board, whoever uses it.
+    board, whoever uses it. GPUs since Ampere, apart from the A100, report a mean over the last second.
 
     Args:
         description: What is measured, in the words of the user.
@@ -89,6 +92,9 @@ class GPUEnergyMetric(_NvmlMetric):
 
     A call's value is the difference of NVML's energy counter at its edges, for the whole board, whoever uses it; it
     is absent where the counter began anew in between. GPUs older than Volta have no such counter.
+
+    The counter moves only every 20 to 100 milliseconds. So the value of a call under two seconds is estimated, and that
+    of one under a tenth of a second is absent: measure a longer stretch at once.
 
     Args:
         description: What is measured, in the words of the user.
@@ -144,6 +150,8 @@ def _energy(
     readings = readings_of(entered, left, samples)
     if entered is None or left is None or readings is None or left < readings.max:
         return None  # Also where the counter stood higher before: it began anew with the driver.
+    if left == entered:
+        raise standing(elapsed, ENERGY.step)  # No GPU that is on uses nothing.
     return (left - entered) * share(call.duration, elapsed), described(readings)
 
 

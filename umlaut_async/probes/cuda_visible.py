@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 _NUMBER = re.compile(r"\+?(\d+)")
 _UUID_FORMS = ("GPU-", "MIG-")
+
+
+def visible_here() -> str | None:
+    """Return what `CUDA_VISIBLE_DEVICES` is in this process at present; None where it is not set."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def visible_entries(variable: str) -> list[int | str]:

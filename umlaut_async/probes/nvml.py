@@ -45,6 +45,8 @@ class Field(NamedTuple):
     read: Callable[[Any, Any], float | None]
     """Given `pynvml` and the handle of a device, makes one call and returns the number, or None where there is none."""
     source: str = "nvml"
+    step: int = 0
+    """The nanoseconds between two moves of a counter."""
 
 
 def _utilisation(nvml: Any, device: Any) -> float | None:
@@ -81,8 +83,8 @@ MEMORY = Field("memory", _memory)
 """In use by all programs, in MiB."""
 POWER = Field("power", _power)
 """In watts."""
-ENERGY = Field("energy", _energy, "nvml-counter")
-"""Since the driver was loaded, in microjoules."""
+ENERGY = Field("energy", _energy, "nvml-counter", 100_000_000)
+"""Since the driver was loaded, in microjoules. It moves when the driver takes the power, every 20 to 100 ms."""
 
 
 class Nvml:
@@ -112,15 +114,13 @@ class Nvml:
         Args:
             field: What to read.
             gpu: The index of the GPU among those that the process sees.
-            visible: What `CUDA_VISIBLE_DEVICES` is in it; by default what it is here.
+            visible: What `CUDA_VISIBLE_DEVICES` is in it; None where it is not set.
 
         Raises:
             UnavailableError: It can never be read here.
             UnreadableError: It could not be read this time.
         """
         what = f"the {field.name} of GPU {gpu}"
-        if visible is None:
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         session = self._ensure_open()
         try:
             device = self._device(gpu, visible)
@@ -294,16 +294,15 @@ def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared, visible
         field: What to read.
         gpu: The index of the GPU among those that the process sees.
         nvml: Returns what to read it by.
-        visible: What `CUDA_VISIBLE_DEVICES` is in the process; by default what it is in this one.
+        visible: What `CUDA_VISIBLE_DEVICES` is in the process; None where it is not set.
     """
     global _wanted
     _wanted = True
     read = partial(_read, field, gpu, nvml, visible)
-    outside = ("nvml", field.name, gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     key = "nvml", field.name, gpu, visible
     return Probe(
         key, read, field.source, Place.THREAD, check=float, first_deadline=FIRST_DEADLINE, stamp=attrgetter("at"),
-        outside=outside,
+        step=field.step, outside=key,
     )  # fmt: skip
 
 
