@@ -321,12 +321,12 @@ def vanishing() -> None:
     assert spent(back, reader.read()) == {"packages": [1_000_000]}
 
 
-def unplugged() -> None:
+def unplugged(number: str) -> None:
     """Of two packages one goes: no number covers that, those that follow are of the other."""
     machine, clock = Machine(2, dram=True), Clock()
     reader = new_reader(clock)
     entered = reader.read()
-    machine.packages[1].remove()
+    machine.packages.pop(int(number)).remove()
     clock.time += SECOND
     machine.packages[0].count(1_000_000)
     after = reader.read()

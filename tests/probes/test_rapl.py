@@ -32,7 +32,7 @@ SCENARIOS = [
     *(("dram_without_a_counter", case) for case in ("broken", "none")),
     ("dram_vanishing",),
     ("vanishing",),
-    ("unplugged",),
+    *(("unplugged", number) for number in "01"),
     *(("topology", case) for case in ("fewer", "more", "offline", "none")),
     *(("unavailable", case) for case in ("nothing", "only mmio", "dies", "no pyRAPL", "no counter")),
     ("plain_pyrapl",),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PACKAGES = Path("/sys/class/powercap/intel-rapl")
 
 _CHMOD = "run: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+_ONE_FOR_EACH = "it needs one domain named package-<socket> for each CPU socket"
 _MODPROBE = "on a machine with an Intel or AMD CPU run: sudo modprobe intel_rapl_msr"
 
 
@@ -79,7 +80,7 @@ class Domains(NamedTuple):
 
 def open_domains() -> Domains:
     """Open the counters of all packages, and of memory where there are any that can be opened."""
-    sockets = _sockets()
+    folders = _folders()
     try:
         rapl = pyrapl()
     except ImportError as error:
@@ -88,18 +89,18 @@ def open_domains() -> Domains:
     dram: list[Domain] = []
     refused: dict[int, Fault] = {}
     try:
-        packages.extend(_open_domain(rapl.PkgAPI, rapl, socket) for socket in sockets)
+        packages.extend(_open_domain(rapl.PkgAPI, socket, folder) for socket, folder in folders.items())
     except PermissionError:
         _close_all(packages)
         raise UnavailableError("this process may not read the energy counters of the CPU", _CHMOD) from None
     except Exception as error:
         _close_all(packages)
         reason = f"pyRAPL cannot open the energy counters below {_PACKAGES} ({type(error).__name__}: {error})"
-        raise UnavailableError(reason, "it needs one domain named package-<socket> for each CPU socket") from None
-    for socket in sockets:
+        raise UnavailableError(reason, _ONE_FOR_EACH) from None
+    for socket, folder in folders.items():
         # The energy of packages is worth having without that of their memory.
         try:
-            dram.append(_open_domain(rapl.DramAPI, rapl, socket))
+            dram.append(_open_domain(rapl.DramAPI, socket, folder))
         except rapl.PyRAPLCantInitDeviceAPI:
             pass  # There is none: most machines for one person count no memory.
         except PermissionError:
@@ -114,33 +115,31 @@ def _close_all(domains: Iterable[Domain]) -> None:
         domain.close()
 
 
-def _open_domain(api_class: Any, rapl: Any, socket: int) -> Domain:
-    try:
-        with closing_on_error():
-            api = api_class([socket])
-    except (FileNotFoundError, ValueError, rapl.PyRAPLBadSocketIdException):
-        # Not all packages are sockets in the topology, and pyRAPL fails on CPUs that are offline. To open the counters
-        # it needs no topology.
-        api = api_class.__new__(api_class)
-        api._socket_ids = [socket]
-        with closing_on_error():
-            api._sys_files = api._open_rapl_files()
+def _open_domain(api_class: Any, socket: int, folder: Path) -> Domain:
+    # Where pyRAPL looks for the folders itself, it finds none behind a package that is unplugged, none that is no
+    # socket in the topology of the CPUs, and fails on CPUs that are offline.
+    api = api_class.__new__(api_class)
+    api._socket_ids = [socket]
+    api._get_socket_directory_names = lambda: [(str(folder), int(folder.name.rpartition(":")[2]))]
+    with closing_on_error():
+        api._sys_files = api._open_rapl_files()
     return Domain(api, socket)
 
 
-def _sockets() -> list[int]:
-    """Return the numbers of the packages that have counters."""
+def _folders() -> dict[int, Path]:
+    """Return the folders of the packages that have counters, by the numbers of these, in their order."""
     if sys.platform != "linux":
         raise UnavailableError("only Linux gives access to the energy counters of the CPU", "run it on Linux")
-    found = set()
+    found: dict[int, Path] = {}
     for file in _PACKAGES.glob("intel-rapl:*/name"):
         try:
             package = re.match(r"package-(\d+)", file.read_text())
         except OSError:
             continue  # It has gone meanwhile.
-        if package:
-            found.add(int(package[1]))
+        if package and found.setdefault(int(package[1]), file.parent) != file.parent:
+            reason = f"there are several energy counters of package {package[1]} in {_PACKAGES}"
+            raise UnavailableError(reason, _ONE_FOR_EACH)
     if not found:
         reason = f"there are no energy counters of CPU packages (RAPL) in {_PACKAGES}, as in most virtual machines"
         raise UnavailableError(reason, _MODPROBE)
-    return sorted(found)
+    return dict(sorted(found.items()))
