@@ -210,6 +210,18 @@ async def test_a_rate_does_not_span_a_gap() -> None:
     await bench.sampler.close()
 
 
+async def test_a_counter_that_never_stands_has_no_rate_of_0_and_the_next_one_reaches_back() -> None:
+    def rate(earlier: int, later: int, elapsed: int) -> float:
+        return (later - earlier) * MS / elapsed
+
+    for restless, expected in ((True, [5.0, 5.0]), (False, [5.0, 0.0, 0.0, 15.0])):
+        bench = Bench(iter([0, 500, 500, 500, 2000]).__next__, rate=rate, restless=restless)
+        bench.enter(1)
+        await bench.clock.advance(400 * MS)
+        assert list(bench.series.log.values) == expected
+        await bench.sampler.close()
+
+
 async def test_edges_that_are_requested_together_share_one_reading() -> None:
     reads: list[int] = []
 

@@ -9,7 +9,7 @@ import pytest
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.metrics.edges import TooShortError
 from umlaut_async.metrics.energy import REDUCTIONS, EnergyMetric, PowerMetric
-from umlaut_async.probes import Place
+from umlaut_async.probes import Place, UnreadableError
 from umlaut_async.probes.rapl import Energy, watts
 from umlaut_async.probes.unwrap import Count
 from umlaut_async.records import CallRecord
@@ -90,8 +90,10 @@ def test_absent(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["power", "energy"])
 def test_counters_that_did_not_move(name: str) -> None:
-    """A CPU that runs uses energy: where its counters stand, the call was too short for them, and 0 would be wrong."""
+    """A CPU that runs uses energy: where its counters stand, the call was too short, or they are broken; 0 is wrong."""
     with pytest.raises(TooShortError):
+        reduce(name, ENTERED, ENTERED, elapsed=2_000_000)
+    with pytest.raises(UnreadableError, match="its counter did not move for 2 s"):
         reduce(name, ENTERED, ENTERED)
 
 

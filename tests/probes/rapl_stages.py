@@ -140,9 +140,11 @@ def step() -> None:
         (call,) = calls_of(database)
         samples = read(database, "select t, value from sample order by t")
         assert len(samples) > 20
-        # What the first sample covers begins before the step, in which nothing is counted.
+        # While nothing is counted there are no samples: the first reaches back to the start.
+        times = [call["started"], *(sample["t"] for sample in samples)]
         integral = sum(
-            sample["value"] * (sample["t"] - earlier["t"]) / 1000 for earlier, sample in itertools.pairwise(samples)
+            sample["value"] * (until - since) / 1000
+            for sample, (since, until) in zip(samples, itertools.pairwise(times), strict=True)
         )
         assert read(database, "select type, unit, source from series where interval = 50000000") == [
             {"type": "power", "unit": "Watt", "source": "rapl"}
@@ -152,6 +154,33 @@ def step() -> None:
         return abs(float(integral) / float(call["results"]["energy"]["value"]) - 1)
 
     best_of_three(0.02, off)
+
+
+def stuck() -> None:
+    """Counters that stand still, as on some virtual machines, are no power of 0, and that is said."""
+    Machine()
+    database = Path(tempfile.mkdtemp()) / "runs.db"
+
+    async def main() -> None:
+        async with Benchmark(database) as benchmark:
+
+            @BenchmarkSupervisor([EnergyMetric("energy"), PowerMetric("power", 0.02)], benchmark)
+            async def stage() -> None:
+                await asyncio.sleep(SETTLED)
+
+            for _ in range(2):
+                await stage()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(logging.getLogger("umlaut_async"), "disabled", True)
+        asyncio.run(main())
+    assert [call["results"] for call in calls_of(database)] == [{}, {}]
+    assert read(database, "select * from sample") == []
+    events = read(database, "select * from event where kind in ('unreadable', 'too-short')")
+    assert sorted((event["kind"], event["data"]["type"]) for event in events) == [
+        ("unreadable", "energy"), ("unreadable", "power"),
+    ]  # fmt: skip
+    assert all("its counter did not move for" in event["message"] for event in events)
 
 
 def gap() -> None:

@@ -20,6 +20,7 @@ SCENARIOS = [
     ("exact", "2", "dram", "900", "500000000", "2.9"),
     ("exact", "2", "dram", "900", "500000000", "1.3", "process"),
     ("step",),
+    ("stuck",),
     ("gap",),
     ("short",),
     ("lacking", "thread"),

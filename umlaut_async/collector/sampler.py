@@ -121,7 +121,7 @@ class Sampler:
                 idle = 0
             taken = await self._tick(series)
             if taken is not None and series.samples:
-                _add(series, earlier, taken)
+                taken = _add(series, earlier, taken)
                 series.make_room()
             # After a gap there is nothing to reckon the next rate from.
             earlier = taken
@@ -222,12 +222,19 @@ def _batch(series: Series) -> tuple[list[EdgeRequest], asyncio.AbstractEventLoop
     return list(batch.values()), loop
 
 
-def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> None:
-    """Add a sample to the log of a series: a reading, or the rate since an earlier one."""
+def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> _Taken:
+    """Add a sample to the log of a series: a reading, or the rate since an earlier one.
+
+    Returns:
+        The reading from which the next rate is reckoned.
+    """
     rate = series.probe.rate
     if rate is None:
         series.log.insert(since_epoch(taken.at), taken.reading, since_epoch(taken.asked))
     elif earlier is not None and taken.at > earlier.at:
         value = rate(earlier.reading, taken.reading, taken.at - earlier.at)
+        if value == 0 and series.probe.restless:
+            return earlier
         if value is not None:
             series.log.insert(since_epoch(taken.at), value, since_epoch(earlier.at))
+    return taken

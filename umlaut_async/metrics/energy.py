@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from umlaut_async.metrics.edges import TooShortError, share
+from umlaut_async.metrics.edges import share, standing
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.metrics.reductions import described
-from umlaut_async.probes.rapl import Energy, energy, watts
+from umlaut_async.probes.rapl import STEP, Energy, energy, watts
 from umlaut_async.probes.unwrap import difference
 from umlaut_async.summary import Summary
 
@@ -98,8 +98,7 @@ def _spent(entered: Energy | None, left: Energy | None, elapsed: int) -> dict[st
     if packages is None:
         return None
     if not any(packages):
-        # No CPU that runs uses nothing.
-        raise TooShortError
+        raise standing(elapsed, STEP)  # No CPU that runs uses nothing.
     dram = difference(entered.dram, left.dram)
     return {"packages": packages, "dram": dram} if dram else {"packages": packages}
 

@@ -104,6 +104,8 @@ class Probe(NamedTuple):
     """Given a reading: the parts that it lacks, each of which the user is told once."""
     step: int = 0
     """The nanoseconds between two moves of a counter."""
+    restless: bool = False
+    """Whether a counter never stands for long: where it stood, that is no rate of 0, and the next one reaches back."""
     beside: Callable[[], Reading] | None = None
     """What the caller reads at the edges, as it is cheap, beside the reading that is taken elsewhere."""
     still: Callable[[Any, Any], bool] | None = None

@@ -1,7 +1,7 @@
 """The energy that the packages of the CPU and their memory use, counted by the hardware (RAPL), read through pyRAPL.
 
-pyRAPL finds, opens and reads the counters. It is added here that these wrap, that reading one may fail, and that
-packages are not always where the topology of the CPUs says. Only whole packages are added up: their cores are parts of
+pyRAPL opens and reads the counters. It is added here that these wrap, that reading one may fail, and that packages are
+not always where the topology of the CPUs says. Only whole packages are added up: their cores are parts of
 them, and "psys" contains them.
 """
 
@@ -25,7 +25,7 @@ _FASTEST = 1_000_000_000
 _LEAST_RANGE = 65_532_000_000
 """µJ: the smallest range that is common, 2³² units of 15.3 µJ."""
 _SHORTEST_WAIT = 1_000_000
-_STEP = 1_000_000
+STEP = 1_000_000
 """The nanoseconds between two moves of the counters."""
 
 
@@ -57,7 +57,8 @@ def energy(rate: Callable[[Energy, Energy, int], float | None] | None = None) ->
         first_deadline=FIRST_DEADLINE,
         stamp=attrgetter("at"),
         lacks=attrgetter("lacks"),
-        step=_STEP,
+        step=STEP,
+        restless=True,
         close=_close,
         outside=("rapl", rate is not None),
     )
