@@ -188,6 +188,49 @@ def test_a_child_is_counted_once_while_it_lives_when_it_is_a_zombie_and_when_it_
     best_of_three(0.03, measure)
 
 
+TAKES_IN_ORPHANS = """
+import ctypes
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+reader, writer = os.pipe()
+
+def begin_another(left):
+    signal.alarm(20)
+    if left:
+        child(begin_another, left - 1)
+    else:
+        os.write(writer, f"{os.getppid()} {os.getpid()}".encode())
+        burn(0.3)
+        say("burnt")
+    stay()
+
+child(begin_another, 2)
+between, worker = map(int, os.read(reader, 100).split())
+hear()
+os.kill(between, signal.SIGKILL)
+while worker not in map(int, open(f"/proc/self/task/{os.getpid()}/children").read().split()):
+    time.sleep(0.01)
+os.kill(worker, signal.SIGKILL)
+os.waitpid(worker, 0)
+say("reaped")
+hear()
+"""
+
+
+def test_an_orphan_that_the_root_takes_in_and_waits_for_is_counted_once() -> None:
+    """As in a container, whose first process is the root: a child of it has a child that has a worker."""
+    with running(TAKES_IN_ORPHANS) as script:
+        read = tree_cpu(script.pid).read
+        assert script.hear() == "burnt"
+        alive = read()
+        script.tell("go on")
+        assert script.hear() == "reaped"
+        after = [read() for _ in range(3)]
+        release_children(script.pid)
+    assert 0.3e9 <= alive <= after[0] <= after[1] <= after[2] < alive + 0.2e9
+
+
 def test_this_process_and_its_children_are_counted_to_the_microsecond() -> None:
     read = tree_cpu().read
     for _ in range(5):

@@ -57,7 +57,7 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
             for (key, parent, exactly, status), clock in zip(reading.living, clocks, strict=True):
                 own = status.own if clock is None else clock
                 reaped, step = (status.reaped, source.step) if exactly is None else (exactly, _STEP_OF_OWN_CHILDREN)
-                entries.append(Entry(key, parent, own, reaped, step))
+                entries.append(Entry(key, parent, own, reaped, step, status.ended))
                 if key[0] == root:
                     own_of_root = own
             return TreeTime(ledger.update(entries, reading.gone), own_of_root, at)
@@ -153,7 +153,11 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
 
 def _io_entries(reading: Reading[IOCounters], index: int) -> list[Entry]:
     # The kernel adds the I/O of reaped children to the parent's own counters.
-    return [Entry(key, parent, 0, value[index], 0) for key, parent, value, _ in reading.living if value is not None]
+    return [
+        Entry(key, parent, 0, value[index], 0, status.ended)
+        for key, parent, value, status in reading.living
+        if value is not None
+    ]
 
 
 def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) -> Callable[[], T]:
