@@ -206,3 +206,41 @@ def test_what_only_a_worker_can_read_is_recorded(
     assert {row["type"] for row in sampled} == {"counted", "gauge", "looplag"}
     assert all(row["n"] >= 5 for row in sampled)
     assert len(rows("select id from event where kind = 'unreadable'")) == 1
+
+
+WITHOUT_A_GPU = """
+import asyncio, multiprocessing, sys
+from umlaut_async import Benchmark, BenchmarkSupervisor, GPUMetric, GPUPowerMetric
+
+benchmark = Benchmark("runs.db", collector=sys.argv[1])
+
+@BenchmarkSupervisor([GPUMetric("use"), GPUPowerMetric("power")], benchmark)
+def stage():
+    pass
+
+def work():
+    stage()
+    asyncio.run(benchmark.flush())
+
+if __name__ == "__main__":
+    asyncio.run(benchmark.open())
+    for _ in range(3):
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+    stage()
+    asyncio.run(benchmark.close())
+"""
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.usefixtures("fake")
+def test_what_a_machine_lacks_is_logged_once_and_stored_for_each_process(
+    run_script: RunScript, rows: Rows, monkeypatch: pytest.MonkeyPatch, collector: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    ended = run_script(WITHOUT_A_GPU, collector)
+    assert ended.returncode == 0
+    assert ended.stderr.count("\n") == ended.stderr.count("is not recorded: GPU 0 does not exist") == 2
+    events = rows("select process_id, count(*) as n from event where kind = 'unavailable' group by process_id")
+    assert [event["n"] for event in events] == [2] * 4

@@ -222,6 +222,25 @@ async def test_a_counter_that_never_stands_has_no_rate_of_0_and_the_next_one_rea
         await bench.sampler.close()
 
 
+async def test_a_source_that_fails_again_after_a_while_is_told_again_and_one_that_comes_and_goes_is_not() -> None:
+    fails = [False]
+
+    def read() -> float:
+        if fails[0]:
+            raise OSError("gone")
+        return 1.0
+
+    bench = Bench(read)
+    bench.enter(1)
+    for told, seconds in enumerate([1, 100, 1, 1, 100], 1):
+        for failing in (True, False, True, False):
+            fails[0] = failing
+            await bench.clock.advance(seconds * 1000 * MS)
+        assert len(bench.events) == [1, 3, 4, 4, 6][told - 1]
+    assert {event.kind for event in bench.events} == {"unreadable"}
+    await bench.sampler.close()
+
+
 async def test_edges_that_are_requested_together_share_one_reading() -> None:
     reads: list[int] = []
 

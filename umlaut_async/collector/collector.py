@@ -69,7 +69,9 @@ class Collector:
         self._link = link
         self._ledger = ledger
         self._events: list[EventRecord] = []
-        self._sampler = Sampler(self._events.append)
+        self._logged: set[str] = set()
+        """What was logged of readings that failed, in all processes of the run."""
+        self._sampler = Sampler(self._events.append, logged=self._logged)
         self._attention = asyncio.Event()
         self._intakes: list[Intake] = []
         """One for each process of the run, first the one that began it; none before the database is open."""
@@ -145,7 +147,7 @@ class Collector:
         await self._tried.wait()
         if self._writer is None:
             return False
-        sampler = Sampler(events.append)
+        sampler = Sampler(events.append, logged=self._logged)
         self._listen(link, sampler)
         parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
         self._watched.ledgers.append(ledger)

@@ -36,12 +36,15 @@ class Sampler:
     Args:
         report: Takes the events that a reader of the samples must know.
         clock: The time.
+        logged: The lines that were logged of what could not be read, see `Faults`.
     """
 
-    def __init__(self, report: Callable[[EventRecord], None], clock: Clock | None = None) -> None:
+    def __init__(
+        self, report: Callable[[EventRecord], None], clock: Clock | None = None, logged: set[str] | None = None
+    ) -> None:
         self._clock = clock or SystemClock()
         self.began = self._clock.now()
-        self.faults = Faults(report, self._clock.now)
+        self.faults = Faults(report, self._clock.now, logged)
         self._tasks: dict[asyncio.Task[None], Hashable] = {}
         """What runs, and the source that it reads."""
         # One for each source, since a source is read once at a time, however many series it has.
@@ -191,10 +194,11 @@ class Sampler:
         except (UnavailableError, UnreadableError) as error:
             # Where a question that is not answered counts as well, a loop that has ended owes no answer.
             if probe.overdue is None or loop is None:
-                self.faults.add(series, error)
+                self.faults.add_failed(series, error)
             return None
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
+        self.faults.add_good(series)
         series.latest = taken.reading
         if probe.lacks is not None:
             for lack in probe.lacks(taken.reading):
