@@ -146,6 +146,21 @@ def test_a_part_of_the_hierarchy_that_is_mounted_elsewhere(machine: Machine, tmp
     assert machine.memory() == 32 * MIB
 
 
+@pytest.mark.parametrize("first", ["/machine/box", "/app/worker", "/"])
+def test_of_several_mounts_that_counts_which_shows_the_own_group_and_most_of_those_above(
+    machine: Machine, tmp_path: Path, first: str
+) -> None:
+    machine.belongs_to("0::/app/worker")
+    roots = {"/machine/box": "box", "/app/worker": "worker", "/": ""}
+    for root in sorted(roots, key=lambda root: root != first):
+        machine.mount(V2, f"/sys/fs/cgroup/{roots[root]}" if root == "/" else str(tmp_path / roots[root]), root=root)
+    machine.group("../box", memory__max=1 * MIB)
+    machine.group("../worker", memory__max=64 * MIB)
+    machine.group("app/worker", memory__max=64 * MIB)
+    machine.group("app", memory__max=32 * MIB)
+    assert machine.memory() == 32 * MIB
+
+
 def test_a_root_with_a_like_name_is_another(machine: Machine) -> None:
     machine.belongs_to("0::/pods2/app")
     machine.mount(V2, "/sys/fs/cgroup", root="/pods")

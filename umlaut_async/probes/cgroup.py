@@ -185,16 +185,20 @@ class _Groups:
         path = self._v2 if v2 else self._v1[controller]
         if path is None:
             return []
-        for mount in self._mounts:
-            if mount.v2 if v2 else controller in mount.controllers:
-                return _directories(mount, path)
-        return []
+        mounts = [mount for mount in self._mounts if (mount.v2 if v2 else controller in mount.controllers)]
+        # Groups of others may be mounted as well, as those of a container, and parts of the own hierarchy.
+        mounts.sort(key=lambda mount: (_inside(mount, path) is None, len(mount.root)))
+        return _directories(mounts[0], path) if mounts else []
+
+
+def _inside(mount: _Mount, path: str) -> str | None:
+    """Return the path of a group below a mount; None where it is not in the part that is mounted there."""
+    root = mount.root.rstrip("/")
+    return path[len(root) :].strip("/") if path == root or path.startswith(f"{root}/") else None
 
 
 def _directories(mount: _Mount, path: str) -> list[Path]:
-    root = mount.root.rstrip("/")
-    inside = path[len(root) :].strip("/") if path == root or path.startswith(f"{root}/") else ""
-    leaf = mount.point / inside
+    leaf = mount.point / (_inside(mount, path) or "")
     # A container sees the path of the host, but at the mount point its own group, or is told of "/..", outside of it.
     if ".." in leaf.parts or not leaf.is_dir():
         leaf = mount.point
