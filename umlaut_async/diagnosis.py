@@ -24,7 +24,7 @@ from umlaut_async.probes.process import MIB
 from umlaut_async.probes.tree_sources import source_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from umlaut_async.metrics import Metric
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 _Look: TypeAlias = "tuple[float, Resolution | None, Sequence[Lack]]"
 
 _DEADLINE_OF_TORCH = 60.0
+_DRIVERS = ("nvml", "rapl")
 _READINGS = 5
 _STEPS = 3
 _LONGEST_SEARCH = 50_000_000
@@ -116,29 +117,35 @@ def checks() -> list[Check]:
     ]
 
 
-def diagnose(chosen: Iterable[Check] | None = None) -> list[Finding]:
+def diagnose(chosen: Iterable[Check] | None = None, hanging: set[str] | None = None) -> list[Finding]:
     """Read what each metric reads, each within its deadline, and say what came of it.
 
     Nothing is raised, whatever the sources do.
 
     Args:
         chosen: What to look at, by default all metrics.
+        hanging: Gets the drivers that did not answer, which are not asked again.
     """
+    hung = set[str]() if hanging is None else hanging
     with warnings.catch_warnings():
         # A driver's or a library's opinion of this machine is not what was asked for.
         warnings.simplefilter("ignore")
-        return [_finding(check) for check in (checks() if chosen is None else chosen)]
+        return [_finding(check, hung) for check in (checks() if chosen is None else chosen)]
 
 
-def versions() -> dict[str, str | None]:
-    """Return the versions of what the numbers come through; None for what is not there."""
+def versions(hanging: Collection[str] = ()) -> dict[str, str | None]:
+    """Return the versions of what the numbers come through; None for what is not there.
+
+    Args:
+        hanging: The drivers that are not asked, since they do not answer.
+    """
     import sqlite3
 
     return {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "kernel": f"{platform.system()} {platform.release()}",
-        "nvidia_driver": _nvidia_driver(),
+        "nvidia_driver": None if "nvml" in hanging else _nvidia_driver(),
     }
 
 
@@ -149,12 +156,16 @@ def _step_of_tree(cpu_clock: Resolution) -> Resolution:
     return cpu_clock if source.cpu_clock(os.getpid()) is not None else Resolution(source.step / 2e9, "sec")
 
 
-def _finding(check: Check) -> Finding:
+def _finding(check: Check, hanging: set[str]) -> Finding:
     metric = check.metric
     probe = metric.probe() or Probe("clock", now, "perf_counter")
     reason = cure = cost = resolution = None
     lacks: Sequence[Lack] = ()
+    # All metrics of a GPU are of one driver; probes of these have its name at the first place of their keys.
+    driver = probe.key[0] if isinstance(probe.key, tuple) else probe.key
     try:
+        if driver in hanging:
+            raise TimeoutError
         cost, resolution, lacks = _within(check.deadline, lambda: _look(check, probe))
         status = "works"
     except UnavailableError as error:
@@ -163,6 +174,8 @@ def _finding(check: Check) -> Finding:
         status, reason, cure = "unavailable", f"this process may not read it ({error})", "run it with the right to"
     except TimeoutError:
         status, reason = "fails", f"there was no answer within {check.deadline:g} s"
+        if driver in _DRIVERS:
+            hanging.add(driver)
     except Exception as error:
         status, reason = "fails", str(error) or type(error).__name__
     provenance = probe.provenance if status == "works" else "unavailable"

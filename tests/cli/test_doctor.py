@@ -17,9 +17,9 @@ from tests import fake_rapl
 from tests.metrics import stand_in_torch
 from tests.support import TRIES
 from umlaut_async import Metric
-from umlaut_async.diagnosis import Check, checks, diagnose
-from umlaut_async.probes import UnavailableError, UnreadableError
-from umlaut_async.probes.nvml import POWER, gpu_probe
+from umlaut_async.diagnosis import Check, checks, diagnose, versions
+from umlaut_async.probes import UnavailableError, UnreadableError, nvml
+from umlaut_async.probes.nvml import POWER, Nvml, gpu_probe
 from umlaut_async.store.journal import Journal, choose
 
 if TYPE_CHECKING:
@@ -393,6 +393,29 @@ def test_a_source_that_hangs_is_given_up() -> None:
     finally:
         freed.set()
     assert (found.status, found.reason) == ("fails", "there was no answer within 0.1 s")
+
+
+def test_a_driver_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed, asked = threading.Event(), []
+
+    class Hanging(Nvml):
+        def module(self) -> None:
+            asked.append(self)
+            freed.wait(30)
+
+        def read(self, *_: object) -> float:
+            self.module()
+            return 1
+
+    monkeypatch.setattr(nvml, "_shared", Hanging())
+    hanging: set[str] = set()
+    try:
+        found = diagnose([check._replace(deadline=0.1) for check in checks() if check.label in NVML], hanging)
+        assert versions(hanging)["nvidia_driver"] is None
+    finally:
+        freed.set()
+    assert [(each.status, each.reason) for each in found] == [("fails", "there was no answer within 0.1 s")] * 4
+    assert len(asked) == 1
 
 
 def test_a_driver_has_as_long_for_its_first_answer_in_a_run() -> None:

@@ -36,7 +36,9 @@ def doctor(context: click.Context, as_data: bool) -> None:
     from umlaut_async.diagnosis import diagnose, versions
     from umlaut_async.store.journal import choose
 
-    findings, found = diagnose(), {"umlaut_async": __version__} | versions()
+    hanging = set[str]()
+    findings = diagnose(hanging=hanging)
+    found = {"umlaut_async": __version__} | versions(hanging)
     journal = choose(os.path.join(os.curdir, "any.db"))
     if as_data:
         metrics = [dataclasses.asdict(each) for each in findings]
