@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,16 +13,20 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.benchmarks.harness import ROUNDS, Figures, Row
-from umlaut_async.probes.tree import tree_cpu, tree_memory
+from tests.benchmarks.harness import ROUNDS, Figures, Row, benchmark
+from umlaut_async import BenchmarkSupervisor, CPUMetric, MemoryMetric, TimeMetric
 from umlaut_async.probes.tree_sources import source_for
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from umlaut_async import Metric
 
 CHILDREN = 8
 SECONDS = 5
+SETTLING = 1
+RUNS = 3
 REPEATS = 50
 
 
@@ -57,19 +62,41 @@ def measure_finding() -> Figures:
 
 
 def measure_sampling() -> Figures:
-    """Sample CPU and memory at 10 Hz; the figures are CPU seconds beside the seconds that went by."""
-    cpu, memory = tree_cpu().read, tree_memory().read
+    """Sample CPU and memory at 10 Hz; the figures are CPU seconds of a whole run beside those that went by.
+
+    What a run takes that samples nothing is taken off: its writer looks for records once a second.
+    """
+    sampled = [CPUMetric("CPU", 0.1, children=True), MemoryMetric("memory", 0.1, children=True)]
     ours, wall = [], []
     with children():
-        for _ in range(3):
-            began, used = time.monotonic(), thread_time()
-            for tick in range(1, SECONDS * 10 + 1):
-                time.sleep(max(0.0, began + tick / 10 - time.monotonic()))
-                cpu()
-                memory()
-            ours.append(thread_time() - used)
-            wall.append(time.monotonic() - began)
+        for _ in range(RUNS):
+            (used, passed), (idle, passed_idle) = cpu_of_run(sampled), cpu_of_run([TimeMetric("time")])
+            ours.append(used - idle * passed / passed_idle)
+            wall.append(passed)
     return Figures(ours, wall)
+
+
+def cpu_of_run(metrics: Sequence[Metric]) -> tuple[float, float]:
+    """Return the CPU seconds of this process during a stage that sleeps, and the seconds that went by."""
+    figures = []
+
+    async def main() -> None:
+        with benchmark(flush_interval=1) as measured:
+            async with measured:
+
+                @BenchmarkSupervisor(metrics, measured)
+                async def stage() -> None:
+                    # What a run does in its beginning is not sampling.
+                    await asyncio.sleep(SETTLING)
+                    began, used = time.monotonic(), time.process_time()
+                    await asyncio.sleep(SECONDS)
+                    figures.extend([time.process_time() - used, time.monotonic() - began])
+
+                await stage()
+
+    asyncio.run(main())
+    used, passed = figures
+    return used, passed
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -91,7 +118,7 @@ ROWS = [
     ),
     Row(
         "tree-sampling",
-        f"CPU time of a thread that samples CPU and memory of {CHILDREN} children at 10 Hz",
+        f"CPU time of a run that samples CPU and memory of {CHILDREN} children at 10 Hz, beyond an empty one",
         "one core",
         measure_sampling,
         0.015,
