@@ -158,6 +158,23 @@ async def growing_memory(bm: Benchmark) -> None:
         await validate()
 
 
+async def memory_that_grows_elsewhere(bm: Benchmark) -> None:
+    """Keep something of what no stage has made, and free in a stage what came with it."""
+    kept: list[bytes] = []
+    passed_on: list[bytes] = []
+
+    @BenchmarkSupervisor([TimeMetric("consumption time"), MemoryMetric("memory", interval=0.02)], bm)
+    async def consume() -> None:
+        await asyncio.sleep(0.01)
+        passed_on.clear()
+        await asyncio.sleep(0.01)
+
+    for _ in range(30):
+        kept.append(b"x" * (6 * MIB))
+        passed_on.append(b"x" * (20 * MIB))
+        await consume()
+
+
 async def idle(bm: Benchmark) -> None:
     """Wait for what is far away."""
 

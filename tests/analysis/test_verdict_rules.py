@@ -9,7 +9,7 @@ import pytest
 
 from umlaut_async.analysis.bottleneck import usable_cores
 from umlaut_async.analysis.budget import StageBudget
-from umlaut_async.analysis.evidence import Blocks, Growth, blocks_in, trend_of
+from umlaut_async.analysis.evidence import Blocks, Growth, Trend, blocks_in, grower, records_wait_here, trend_of
 from umlaut_async.analysis.facts import Facts
 from umlaut_async.analysis.stages import Durations, StageRow, Waited, durations_of, percentile
 from umlaut_async.analysis.timeline import Call, Timeline
@@ -184,6 +184,32 @@ def test_the_stage_that_blocks_is_the_one_that_does_little_else() -> None:
 def test_memory_that_grows() -> None:
     assert kinds(stage(), growth=Growth(100, 300, ("train", "coroutine"))) == [("memory-growth", "train")]
     assert kinds(stage(), growth=Growth(100, 300, None)) == [("memory-growth", None)]
+    (verdict,) = verdicts(Facts(RUN, 0, [stage()], growth=Growth(100, 300, None, waits=True)))
+    assert verdict.sentence.endswith("it does not come back; what is recorded and not stored yet may be a part of it")
+
+
+def test_memory_grows_in_the_innermost_stage_that_has_half_of_it() -> None:
+    outer, train, load = stage("outer", 0.9), stage("train", 0.5), stage("load", 0.3)
+
+    def found(**inside: float) -> str | None:
+        named = grower({(name, "coroutine"): grown for name, grown in inside.items()}, 200, [outer, train, load])
+        return named and named[0]
+
+    assert found(outer=200, train=180, load=20) == "train"
+    assert found(outer=200, train=180, load=110) == "load"
+    # What grows outside of all stages is the fault of none, also where they free memory.
+    assert found(outer=90, train=1, load=-50) is None
+    assert found(outer=-20, train=-1, load=-50) is None
+    assert found() is None
+    # Fifty calls at once see the same growth fifty times.
+    outer = stage("outer", 0.9, time=45 * RUN, budget=StageBudget(90 * SECOND, 0, 0, 0, 0))
+    assert found(outer=50 * 200, train=150) == "train"
+    assert found(outer=50 * 90) is None
+
+
+def test_where_records_wait_until_they_are_stored() -> None:
+    assert records_wait_here({"mode": "thread"})
+    assert not any(map(records_wait_here, ({"mode": "process"}, {}, None, "thread")))
 
 
 def means(*values: float) -> list[Bucket]:
@@ -206,6 +232,10 @@ def means(*values: float) -> list[Bucket]:
 )
 def test_what_counts_as_growth(values: list[float], grows: bool) -> None:
     assert (trend_of(means(*values)) is not None) == grows
+
+
+def test_growth_counts_after_the_warm_up() -> None:
+    assert trend_of(means(*range(100, 300, 10))) == Trend(4, 140, 290)
 
 
 def test_time_in_no_stage() -> None:

@@ -29,6 +29,7 @@ PLANTED = {
     "slow_iteration": ("input-bound", "epoch", "waits in `loader`"),
     "blocked_loop": ("loop-blocked", "parse", "blocks the event loop"),
     "growing_memory": ("memory-growth", "train", "memory grows in `train`"),
+    "memory_that_grows_elsewhere": ("memory-growth", None, "memory grows: from"),
     "idle": ("idle", "fetch", "is idle"),
     "slow_storage": ("storage-bound", "save", "waits for storage"),
     "warm_up": ("warm-up", "infer", "the first call of `infer`"),

@@ -73,6 +73,45 @@ async def test_what_stages_used(location: Location, session: Session) -> None:
     assert [call.id for call in table.slowest[:2]] == [key(1, 2), key(1, 4)]
 
 
+def memory(first: object, last: object) -> dict[str, object]:
+    return {"n": 2, "min": 1.0, "mean": 2.0, "max": 3.0, "first": first, "last": last}
+
+
+async def test_how_much_memory_grew_in_the_calls_of_each_stage(location: Location, session: Session) -> None:
+    await store(
+        location,
+        {
+            Run: [run("one", 1)],
+            Process: [process(1, "one"), process(2, "one")],
+            Span: [
+                span(1, 1, "load", 10, 20),
+                span(1, 2, "train", 10, 200),
+                span(1, 3, "train", 210, 300, kind="coroutine"),
+                span(1, 4, "train", 510, 10),
+                span(1, 5, "serve", 600, None, status="running"),
+                span(1, 6, "log", 610, 1),
+                span(2, 1, "train", 10, 200),
+            ],
+            Result: [
+                result(1, 1, 1, "memory", 900.0, data=memory(100.0, 900)),
+                result(2, 1, 2, "memory", 900.0, data=memory(900, 950.5)),
+                result(3, 1, 3, "memory", 900.0, data=memory(950.5, 940.5)),
+                result(4, 1, 4, "memory", 900.0, data=memory(940.5, 1000.5)),
+                result(5, 1, 4, "cpu", 900.0, data=memory(1.0, 1000.0)),
+                result(6, 1, 5, "memory", 900.0, data=memory(1.0, 1000.0)),
+                result(7, 1, 6, "memory", None, data=["no", "numbers"]),
+                result(8, 1, 6, "memory", None, provenance="unavailable"),
+                result(9, 1, None, "memory", None, data=memory(1.0, 1000.0)),
+                result(1, 2, 1, "memory", 900.0, data=memory(1.0, 2.0)),
+            ],
+        },
+    )
+    assert stage_queries.growth(session, 1, "memory", 30) == {
+        ("train", "function"): 110.5, ("train", "coroutine"): -10, ("log", "function"): 0,
+    }  # fmt: skip
+    assert stage_queries.growth(session, 2, "memory", 30) == {("train", "function"): 1}
+
+
 async def test_only_high_samples_are_read(location: Location, session: Session) -> None:
     lags = [0.3 if index in (7, BLOCK + 3, 3 * BLOCK + 1) else 0.001 for index in range(3 * BLOCK + 10)]
     rows = blocks(key(1, 1), [SECOND * index for index in range(len(lags))], lags)

@@ -35,7 +35,7 @@ def bottleneck(session: Session, run: RunInfo) -> Bottleneck:
         table.stages,
         usable_cores(run.environment),
         evidence.blocks(session, run.uuid, table) if "looplag" in types else None,
-        evidence.growth(session, run.uuid) if "memory" in types else None,
+        evidence.growth(session, run, table) if "memory" in types else None,
     )
     return Bottleneck(verdicts(facts), table)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from itertools import accumulate
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.store import queries, run_queries, stage_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
-    from umlaut_async.analysis.stages import StageTable
+    from umlaut_async.analysis.stages import StageRow, StageTable
     from umlaut_async.analysis.timeline import Intervals, Timeline
     from umlaut_async.store.chunks import Bucket
+    from umlaut_async.store.queries import RunInfo
 
 BLOCKED = 0.05
 """The seconds without an answer from which on a loop counts as blocked."""
@@ -26,6 +27,8 @@ _FEWEST = 9
 """Steps of time that show a trend."""
 _MIB = 16
 _PART = 0.25
+_RECORD = 2 / 1024
+"""The MiB that the record of a call may take until it is stored."""
 
 
 class Blocks(NamedTuple):
@@ -38,13 +41,25 @@ class Blocks(NamedTuple):
     """The number of the stage that ran then; None where no one did for most of that time."""
 
 
+class Trend(NamedTuple):
+    """A series that grows all the way."""
+
+    since: int
+    """When it had warmed up, in nanoseconds since the epoch."""
+    first: float
+    last: float
+    """Its mean then and in the end."""
+
+
 class Growth(NamedTuple):
     """Memory that only grows, in MiB."""
 
     first: float
     last: float
     stage: tuple[str, str] | None
-    """Name and kind of the stage in whose calls most of it came, as far as its calls were measured."""
+    """Name and kind of the stage in whose calls at least half of it came, as far as its calls were measured."""
+    waits: bool = False
+    """Whether that much may be what waits in the same process to be stored."""
 
 
 def blocks(session: Session, run_uuid: str, table: StageTable) -> Blocks | None:
@@ -93,21 +108,43 @@ def _measure_of(intervals: Intervals) -> Callable[[int], int]:
     return before
 
 
-def growth(session: Session, run_uuid: str) -> Growth | None:
+def growth(session: Session, run: RunInfo, table: StageTable) -> Growth | None:
     """Return by how much the memory of the run only grew; None where it did not."""
     grown = []
-    for series in run_queries.series(session, run_uuid, ["memory"]):
+    for series in run_queries.series(session, run.uuid, ["memory"]):
         trend = trend_of(queries.series_overview(session, series.id, _STEPS))
         if trend is not None:
-            grown.append(trend)
+            grown.append((trend.last - trend.first, series.process_id, trend))
     if not grown:
         return None
-    first, last = max(grown, key=lambda trend: trend[1] - trend[0])
-    return Growth(first, last, _grower(session, run_uuid))
+    most, process_id, trend = max(grown)
+    # Whose memory it is that waits to be stored, no stage can be told.
+    if records_wait_here(run.collector) and most <= _RECORD * len(table.timeline):
+        return Growth(trend.first, trend.last, None, waits=True)
+    inside = stage_queries.growth(session, process_id, "memory", trend.since)
+    return Growth(trend.first, trend.last, grower(inside, most, table.stages))
 
 
-def trend_of(steps: Sequence[Bucket]) -> tuple[float, float] | None:
-    """Return the first and the last mean of a series that grows all the way, once it has warmed up.
+def records_wait_here(account: Any) -> bool:
+    """Return whether what was recorded is stored by a thread of the process itself, as far as a run says."""
+    return isinstance(account, dict) and account.get("mode") == "thread"
+
+
+def grower(inside: Mapping[tuple[str, str], float], most: float, stages: Sequence[StageRow]) -> tuple[str, str] | None:
+    """Return the stage in which memory grew: of those with half of it the one that was open least, the innermost.
+
+    Args:
+        inside: By how much it grew from the beginnings to the ends of the calls of each stage, in all.
+        most: By how much it grew.
+        stages: All stages.
+    """
+    likely = [stage for stage in stages if inside.get((stage.name, stage.kind), 0.0) * stage.single >= most / 2]
+    found = min(likely, key=lambda stage: stage.budget.open, default=None)
+    return None if found is None else (found.name, found.kind)
+
+
+def trend_of(steps: Sequence[Bucket]) -> Trend | None:
+    """Return how a series grows all the way, once it has warmed up; None where it does not.
 
     It grows if it is larger in each third of that time than in the one before, by a quarter of all growth at least, and
     in the end by a quarter and by 16 MiB: what is only loaded once, or comes and goes, is no growth.
@@ -124,21 +161,4 @@ def trend_of(steps: Sequence[Bucket]) -> tuple[float, float] | None:
         return None
     if grown < max(_MIB, _PART * low) * 2 / 3 or min(middle - low, high - middle) < _PART * grown:
         return None
-    return settled[0].mean, settled[-1].mean
-
-
-def _grower(session: Session, run_uuid: str) -> tuple[str, str] | None:
-    """Return the stage in whose calls memory grew most, of nested ones the innermost."""
-    calls = {call.id: call for call in run_queries.calls(session, run_uuid)}
-    grown: dict[tuple[str, str], float] = defaultdict(float)
-    time: Counter[tuple[str, str]] = Counter()
-    for result in run_queries.results(session, run_uuid, ["memory"]):
-        call = calls.get(result.span or 0)
-        match result.data:
-            case {"first": float() | int() as first, "last": float() | int() as last} if call is not None:
-                grown[call.name, call.kind] += last - first
-                time[call.name, call.kind] += call.duration or 0
-    if not grown:
-        return None
-    most = max(grown.values())
-    return min((stage for stage, growth in grown.items() if growth >= 0.8 * most), key=lambda stage: time[stage])
+    return Trend(settled[0].t, settled[0].mean, settled[-1].mean)

@@ -71,6 +71,11 @@ class StageRow:
     """By type of metric."""
 
     @property
+    def single(self) -> float:
+        """What a sum over its calls is to be multiplied by if each moment shall count once, however many are open."""
+        return min(1.0, self.budget.open / self.time) if self.time else 1.0
+
+    @property
     def entries(self) -> float | None:
         """How many entries it processed."""
         return next((used.entries for used in self.used.values() if used.entries is not None), None)

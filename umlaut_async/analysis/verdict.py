@@ -156,9 +156,10 @@ def _loader(sources: dict[str, StageRow], name: str) -> StageRow:
 def _growing(facts: Facts) -> Found | None:
     if facts.growth is None:
         return None
-    first, last, stage = facts.growth
+    first, last, stage, waits = facts.growth
     where = f" in `{stage[0]}`" if stage else ""
-    grows = f"memory grows{where}: from {number(first)} to {number(last)} MiB, and it does not come back"
+    also = "; what is recorded and not stored yet may be a part of it" if waits else ""
+    grows = f"memory grows{where}: from {number(first)} to {number(last)} MiB, and it does not come back{also}"
     return Found(stage[0] if stage else None, grows)
 
 

@@ -6,20 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import JSON, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from umlaut_async.store import chunks, lost
-from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
+from umlaut_async.store.models import Chunk, Process, Result, Sample, Span, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sqlalchemy import ColumnElement
 
 __all__ = [
     "CALL_COLUMNS",
     "Used",
     "UsedByStage",
     "call_columns",
+    "growth",
     "last_moment",
     "samples_from",
     "used",
@@ -134,4 +137,36 @@ def used(session: Session, run_uuid: str) -> UsedByStage:
     found: UsedByStage = {}
     for name, kind, type_, *values in session.execute(query):
         found.setdefault((name, kind), {})[type_] = Used(*values)
+    return found
+
+
+def growth(session: Session, process_id: int, type_: str, since: int) -> dict[tuple[str, str], float]:
+    """Return by how much the samples of a type grew in the calls of one process, by name and kind of the stage.
+
+    Args:
+        session: Where to ask.
+        process_id: The process.
+        type_: The type of metric.
+        since: Calls count that ended after that.
+    """
+    first, last = (_number_in_data(session, name) for name in ("first", "last"))
+    query = (
+        select(Span.name, Span.kind, func.coalesce(func.sum(last - first), 0.0))
+        .join(Span, Span.id == Result.span)
+        .where(
+            Result.id >= key(process_id, 0),
+            Result.id < key(process_id + 1, 0),
+            Result.type == type_,
+            Span.started + Span.duration > since,
+        )
+        .group_by(Span.name, Span.kind)
+    )
+    return {(name, kind): grown for name, kind, grown in session.execute(query)}
+
+
+def _number_in_data(session: Session, name: str) -> ColumnElement[Any]:
+    """Return a number in the data of a result as a column."""
+    if session.get_bind().dialect.name == "sqlite":
+        return case((func.json_valid(Result.data), func.json_extract(Result.data, f"$.{name}")))
+    found: ColumnElement[Any] = cast(Result.data, JSON)[name].as_float()
     return found
