@@ -82,6 +82,23 @@ def test_how_the_machine_is_used(found: dict[str, Any], cores: float | None, exp
     assert kinds(stage(**found), cores=cores) == [(kind, "train") for kind in expected]
 
 
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        # One that has work for the GPU, and one that has only little.
+        ([stage("preprocess", 0.6, cpu=50, gpu=5), stage("train", 0.4, cpu=50, gpu=97)], None),
+        ([stage("preprocess", 0.6, cpu=50, gpu=5), stage("train", 0.4, cpu=50, gpu=80)], "train"),
+        # One inside the other: that is named in which the time is.
+        ([stage("all", 1, budget=StageBudget(RUN, SECOND, 0, 0, 0), gpu=37), stage("train", 0.98, gpu=37.5)], "train"),
+        ([stage("all", 1, budget=StageBudget(RUN, 60 * SECOND, 0, 0, 0), gpu=40), stage("train", 0.4, gpu=97)], "all"),
+        ([stage("all", 1, budget=StageBudget(RUN, SECOND, 0, 0, 0), gpu=93), stage("train", 0.98, gpu=95)], None),
+        ([stage(gpu=0)], "train"),
+    ],
+)
+def test_the_stage_that_uses_the_gpu_most(stages: list[StageRow], expected: str | None) -> None:
+    assert kinds(*stages) == ([("gpu-starved", expected)] if expected else [])
+
+
 def test_stages_that_keep_a_core_full_together() -> None:
     load, train = stage("load", 0.3, cpu=90), stage("train", 0.31, cpu=100)
     (verdict,) = verdicts(Facts(RUN, 0, [load, train], 8))
@@ -140,17 +157,25 @@ def test_the_innermost_loader_is_named() -> None:
 def test_a_loader_whose_consumer_is_no_stage() -> None:
     assert kinds(stage("load", producing=30 * SECOND)) == [("input-bound", "load")]
     assert kinds(stage("load", producing=10 * SECOND)) == []
+    # One that computes is at work itself.
+    assert kinds(stage("load", producing=79 * SECOND, cpu=84), cores=8) == [("input-bound", "load")]
+    assert kinds(stage("load", producing=79 * SECOND, cpu=95), cores=8) == [("one-core", "load")]
+    assert kinds(stage("load", producing=79 * SECOND, cpu=95), cores=1) == [("cpu-bound", "load")]
 
 
 @pytest.mark.parametrize(
     ("durations", "expected"),
     [
-        (Durations(40 * SECOND, SECOND, SECOND, SECOND, SECOND), "warm-up"),
-        (Durations(15 * SECOND, SECOND, SECOND, SECOND, SECOND), None),
-        (Durations(40 * SECOND, 9 * SECOND, 9 * SECOND, 9 * SECOND, 9 * SECOND), None),
-        (Durations(SECOND, SECOND, SECOND, SECOND, 30 * SECOND), "outlier"),
-        (Durations(SECOND, 8 * SECOND, 8 * SECOND, 8 * SECOND, 30 * SECOND), None),
-        (Durations(SECOND, None, None, None, None), None),
+        (Durations(40 * SECOND, SECOND, SECOND, SECOND, SECOND, SECOND), "warm-up"),
+        (Durations(15 * SECOND, SECOND, SECOND, SECOND, SECOND, SECOND), None),
+        (Durations(40 * SECOND, *[9 * SECOND] * 5), None),
+        (Durations(SECOND, SECOND, SECOND, SECOND, 30 * SECOND, SECOND), "outlier"),
+        (Durations(SECOND, 8 * SECOND, 8 * SECOND, 8 * SECOND, 30 * SECOND, 8 * SECOND), None),
+        # One of several is not the one that holds up the run, be it the first of all.
+        (Durations(SECOND, SECOND, SECOND, SECOND, 30 * SECOND, 15 * SECOND), "outlier"),
+        (Durations(SECOND, SECOND, SECOND, SECOND, 30 * SECOND, 16 * SECOND), None),
+        (Durations(16 * SECOND, SECOND, SECOND, SECOND, 30 * SECOND, SECOND), None),
+        (Durations(SECOND, None, None, None, None, None), None),
     ],
 )
 def test_calls_that_take_longer_than_others(durations: Durations, expected: str | None) -> None:
@@ -272,9 +297,10 @@ def test_how_many_cores_there_are(environment: Any, cores: float | None) -> None
 
 def test_percentiles_leave_the_first_call_out() -> None:
     assert durations_of([]) is None
-    assert durations_of([7]) == (7, None, None, None, None)
+    assert durations_of([7]) == (7, None, None, None, None, None)
+    assert durations_of([7, 8]) == (7, 8, 8, 8, 8, None)
     found = durations_of([1000, *range(101)])
     assert found is not None
-    assert found == (1000, 50, 95, 99, 100)
+    assert found == (1000, 50, 95, 99, 100, 99)
     assert percentile([1, 2], 0.5) == 1.5
     assert percentile([5], 0.99) == 5

@@ -31,7 +31,7 @@ PLANTED = {
     "growing_memory": ("memory-growth", "train", "memory grows in `train`"),
     "memory_that_grows_elsewhere": ("memory-growth", None, "memory grows: from"),
     "idle": ("idle", "fetch", "is idle"),
-    "slow_storage": ("storage-bound", "save", "waits for storage"),
+    "slow_storage": ("storage-bound", "save", "waits for storage or the network"),
     "warm_up": ("warm-up", "infer", "the first call of `infer`"),
     "one_outlier": ("outlier", "work", "one call of `work` holds up the run"),
     "failing": ("failing", "fetch", "9 of 12 calls ended in an error"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from umlaut_async.analysis.evidence import Blocks, Growth
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 
 LARGE = 0.3
 """The part of a run from which on a stage matters to how it uses the machine."""
+
+
+class Found(NamedTuple):
+    """What a rule has found."""
+
+    stage: str | None
+    sentence: str
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Durations(NamedTuple):
     p95: float | None
     p99: float | None
     longest: int | None
+    second_longest: int | None
 
 
 class Waited(NamedTuple):
@@ -204,9 +205,9 @@ def durations_of(ended: Sequence[int]) -> Durations | None:
         return None
     others = sorted(ended[1:])
     if not others:
-        return Durations(ended[0], None, None, None, None)
+        return Durations(ended[0], None, None, None, None, None)
     half, most, nearly_all = (percentile(others, part) for part in (0.5, 0.95, 0.99))
-    return Durations(ended[0], half, most, nearly_all, others[-1])
+    return Durations(ended[0], half, most, nearly_all, others[-1], others[-2] if len(others) > 1 else None)
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:

@@ -6,11 +6,10 @@ causes come before their symptoms: a stage that waits for its loader is idle too
 
 from __future__ import annotations
 
-from math import inf
-from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.analysis.facts import LARGE
+from umlaut_async.analysis import machine
+from umlaut_async.analysis.facts import LARGE, Found
 from umlaut_async.text import duration, number
 
 if TYPE_CHECKING:
@@ -22,18 +21,11 @@ if TYPE_CHECKING:
 
 NOTABLE = 0.1
 """The part of a run from which on a loss is worth a word."""
-MOST = 0.6
-"""The part of a run from which on a full CPU is what limits it: for the rest of the time it waits for other things."""
 INPUT = 0.25
 PER_ITEM = 50e3
 INNER = 0.6
-GPU_BUSY = 90
-FULL = 85
-SEVERAL_CORES = 120
-IDLE = 20
-STORAGE_CPU = 60
-STORAGE_RATE = 1
 OUTLIER = 4
+APART = 2
 WARM_UP = 5
 LOST = 0.2
 UNTRACKED = 0.5
@@ -48,13 +40,6 @@ class Verdict(NamedTuple):
     """The stage that it is about; None for the run as a whole."""
     sentence: str
     rule: str
-
-
-class Found(NamedTuple):
-    """What a rule has found."""
-
-    stage: str | None
-    sentence: str
 
 
 class Rule(NamedTuple):
@@ -130,7 +115,9 @@ def _making_others_wait(facts: Facts) -> Found | None:
     for stage in facts.large():
         if stage.producing is not None and stage.name not in consumed and stage.time:
             share = stage.producing / stage.time
-            if share >= INPUT and not _comes_at_once(stage.producing, stage):
+            # One that computes all the time is at work itself: it may yield no more than its progress.
+            computes = (stage.over_time("cpu") or 0) >= machine.FULL
+            if share >= INPUT and not computes and not _comes_at_once(stage.producing, stage):
                 what = f"what consumes {_name(stage)} is input-bound"
                 return Found(stage.name, f"{what}: {_percent(share)} of the time it waits there")
     return None
@@ -163,16 +150,6 @@ def _growing(facts: Facts) -> Found | None:
     return Found(stage[0] if stage else None, grows)
 
 
-def _gpu_starved(facts: Facts) -> Found | None:
-    for stage in facts.large():
-        gpu, cpu = stage.over_time("gpu"), stage.over_time("cpu")
-        if gpu is not None:
-            also = "" if cpu is None else f", the CPU for {number(cpu, 2)} % of one core"
-            starves = f"{_name(stage)} starves the GPU: it is busy for {number(gpu, 2)} % of the time{also}"
-            return Found(stage.name, starves) if gpu < GPU_BUSY else None
-    return None
-
-
 def _warming_up(facts: Facts) -> Found | None:
     for stage, durations, half in _of_many_calls(facts):
         lost = facts.part(durations.first - half)
@@ -185,7 +162,8 @@ def _warming_up(facts: Facts) -> Found | None:
 def _outlying(facts: Facts) -> Found | None:
     for stage, durations, half in _of_many_calls(facts):
         longest = durations.longest or 0
-        if longest >= OUTLIER * half and facts.part(longest - half) >= LOST:
+        usual = max(OUTLIER * half, APART * max(durations.first, durations.second_longest or 0))
+        if longest >= usual and facts.part(longest - half) >= LOST:
             takes = f"it takes {_time(longest)}, half of the others less than {_time(half)}"
             return Found(stage.name, f"one call of {_name(stage)} holds up the run: {takes}")
     return None
@@ -197,55 +175,6 @@ def _of_many_calls(facts: Facts) -> Iterator[tuple[StageRow, Durations, float]]:
         durations = stage.durations
         if durations is not None and durations.p50 is not None and stage.calls >= WARM_UP:
             yield stage, durations, durations.p50
-
-
-def _all_cores(facts: Facts) -> Found | None:
-    if facts.cores is None:
-        return None
-    cores = "the only core is" if facts.cores <= 1 else f"all {number(facts.cores)} cores are"
-    return _busy(facts, FULL * facts.cores, inf, ("is CPU-bound", "are CPU-bound"), f": {cores} full")
-
-
-def _one_core(facts: Facts) -> Found | None:
-    of = "" if facts.cores is None else f" of {number(facts.cores)}"
-    what = f" one core{of} full and no other one"
-    return None if _all_cores(facts) else _busy(facts, FULL, SEVERAL_CORES, ("keeps", "keep"), what)
-
-
-def _busy(facts: Facts, least: float, most: float, verb: tuple[str, str], what: str) -> Found | None:
-    """Return the stage, or several, that keep the CPU so busy for most of the run.
-
-    A stage may keep it full each time that it is open and yet not be what limits the run: while a service with many
-    clients answers one of them, the others wait for the network.
-    """
-    busy = [stage for stage in facts.large() if least <= (stage.over_time("cpu") or 0) <= most]
-    one = [stage for stage in busy if facts.part(stage.budget.open) >= MOST][:1]
-    # Several may be open at once, but of what is their own each moment counts once.
-    part = facts.part(one[0].budget.open if one else sum(stage.budget.share for stage in busy))
-    if part < MOST:
-        return None
-    found = one or busy
-    cpu = fmean([stage.over_time("cpu") or 0 for stage in found], [stage.budget.open for stage in found])
-    who = f"{' and '.join(map(_name, found))} {verb[len(found) > 1]}"
-    return Found(found[0].name, f"{who}{what} ({number(cpu)} %) for {_percent(part)} of the run")
-
-
-def _storage_bound(facts: Facts) -> Found | None:
-    for stage in facts.own():
-        rate, cpu = stage.over_time("io"), stage.over_time("cpu")
-        if rate is not None and cpu is not None and rate >= STORAGE_RATE and cpu < STORAGE_CPU:
-            moves = f"it moves {number(rate)} MiB/s with the CPU at {number(cpu, 2)} %"
-            return Found(stage.name, f"{_name(stage)} waits for storage: {moves}")
-    return None
-
-
-def _idle(facts: Facts) -> Found | None:
-    for stage in facts.own():
-        cpu, gpu = stage.over_time("cpu"), stage.over_time("gpu")
-        if cpu is not None and cpu < IDLE and (gpu is None or gpu < IDLE):
-            waits = f"it waits for {_percent(facts.part(stage.budget.share))} of the run"
-            return Found(stage.name, f"{_name(stage)} is idle: {waits} with the CPU at {number(cpu, 2)} %")
-    return None
 
 
 def _untracked(facts: Facts) -> Found | None:
@@ -280,7 +209,11 @@ RULES = (
         "memory is larger in each third of the run than in the one before, and by a quarter in the end",
         _growing,
     ),
-    Rule("gpu-starved", f"the GPU is busy for less than {GPU_BUSY} % of the stage that uses it most", _gpu_starved),
+    Rule(
+        "gpu-starved",
+        f"the GPU is busy for less than {machine.GPU_BUSY} % of the stage that uses it most",
+        machine.gpu_starved,
+    ),
     Rule(
         "warm-up",
         f"a first call takes {WARM_UP} times as long as the others, and {_percent(LOST)} of the run and more",
@@ -288,25 +221,31 @@ RULES = (
     ),
     Rule(
         "outlier",
-        f"a call takes {OUTLIER} times as long as half of the others, and {_percent(LOST)} of the run and more",
+        f"a call takes {OUTLIER} times as long as half of the others, {APART} times as long as each of them, and "
+        f"{_percent(LOST)} of the run and more",
         _outlying,
     ),
-    Rule("cpu-bound", f"{FULL} % of all cores and more are in use for {_percent(MOST)} of the run", _all_cores),
+    Rule(
+        "cpu-bound",
+        f"{machine.FULL} % of all cores and more are in use for {_percent(machine.MOST)} of the run",
+        machine.all_cores,
+    ),
     Rule(
         "one-core",
-        f"{FULL} to {SEVERAL_CORES} % of one core are in use for {_percent(MOST)} of the run, and there are more",
-        _one_core,
+        f"{machine.FULL} to {machine.SEVERAL_CORES} % of one core are in use for {_percent(machine.MOST)} of the run, "
+        "and there are more",
+        machine.one_core,
     ),
     Rule("loop-blocked", f"the event loop is blocked for {_percent(LARGE)} of the run and more", _blocked_alone),
     Rule(
         "storage-bound",
-        f"{STORAGE_RATE} MiB/s and more are read or written with less than {STORAGE_CPU} % of one core",
-        _storage_bound,
+        f"{machine.STORAGE_RATE} MiB/s and more are read or written with less than {machine.STORAGE_CPU} % of one core",
+        machine.storage_bound,
     ),
     Rule(
         "idle",
-        f"{_percent(LARGE)} of the run and more go by in a stage with less than {IDLE} % of one core in use",
-        _idle,
+        f"{_percent(LARGE)} of the run and more go by in a stage with less than {machine.IDLE} % of one core in use",
+        machine.idle,
     ),
     Rule("untracked", f"{_percent(UNTRACKED)} of the run and more are in no stage", _untracked),
 )

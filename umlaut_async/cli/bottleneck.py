@@ -193,7 +193,7 @@ def _duration_table(stages: Sequence[StageRow]) -> RenderableType:
     made = table(columns, right=frozenset(columns[1:]))
     for stage in stages:
         if stage.durations is not None:
-            made.add_row(safe(stage.name), *map(_time, stage.durations))
+            made.add_row(safe(stage.name), *map(_time, stage.durations[: len(columns) - 1]))
     return made
 
 
