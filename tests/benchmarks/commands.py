@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from tests import support
 from tests.benchmarks.harness import ROUNDS, Figures, Row, timed
-from umlaut_async.store.models import Process, Result, Run, Span, key
+from umlaut_async.store.models import Process, Result, Run, Sample, Series, Span, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 BEGAN = 1_700_000_000 * SECOND
 RUNS = 1_000
 CALLS = 100_000
+SAMPLES = 1_000
 COMPARED = 20
 ALLOWED = 1.0
 # About as long as what is stored of a real machine.
@@ -38,6 +39,8 @@ class Shape(NamedTuple):
     """How many runs have calls, of the last ones."""
     at_once: bool = False
     """Whether many calls are open at each moment, and not one after the other."""
+    mixed: bool = False
+    """Whether half of them are of training loops, the others of requests that stream, many at once; with memory."""
 
 
 def fill(path: Path, shape: Shape) -> None:
@@ -50,6 +53,10 @@ def fill(path: Path, shape: Shape) -> None:
         if numbers:
             session.execute(insert(Span), [call(*each, shape) for each in numbers])
             session.execute(insert(Result), [value for each in numbers for value in values(*each)])
+        if shape.mixed:
+            session.execute(insert(Result), [memory(*each) for each in numbers])
+            session.execute(insert(Series), [series(of_run) for of_run in measured])
+            session.execute(insert(Sample), [sample(of_run, each) for of_run in measured for each in range(SAMPLES)])
 
 
 def run(number: int) -> dict[str, Any]:
@@ -69,6 +76,8 @@ def process(of_run: int) -> dict[str, Any]:
 
 def call(of_run: int, number: int, shape: Shape) -> dict[str, Any]:
     """Return the columns of a call: one of ten is of the outer stage, and holds the nine that follow."""
+    if shape.mixed:
+        return mixed_call(of_run, number, 90 * SECOND // shape.calls)
     outer = number - number % 10
     step = 90 * SECOND // shape.calls
     steps = (10 if number == outer else 1) * (20 if shape.at_once else 1)
@@ -80,6 +89,54 @@ def call(of_run: int, number: int, shape: Shape) -> dict[str, Any]:
         "started": run(of_run)["started"] + started, "duration": min(step * steps, 90 * SECOND - started),
         "producing": None, "status": "ok", "error": None,
     }  # fmt: skip
+
+
+def mixed_call(of_run: int, number: int, step: int) -> dict[str, Any]:
+    """Return the columns of a call: of ten either an epoch, its loader and eight steps, or five requests at once."""
+    first = number - number % 10
+    place = number - first
+    if first % 20:
+        name = ("epoch", "load", *["step"] * 8)[place]
+        outer, before, after = (
+            (None, 0, 10) if place == 0 else (first, 0, 10) if place == 1 else (first, place, place + 1)
+        )
+    else:
+        name = ("request", "stream")[place % 2]
+        outer, before, after = (number - 1, 1, 9) if place % 2 else (None, 0, 10)
+    yields = name in ("load", "stream")
+    return {
+        "id": key(of_run + 1, number), "process_id": of_run + 1, "number": number,
+        "parent": None if outer is None else key(of_run + 1, outer),
+        "name": name, "kind": "async generator" if yields else "coroutine",
+        "task": "Task-1" if first % 20 else f"Task-{number - number % 2}",
+        "started": run(of_run)["started"] + (first + before) * step, "duration": (after - before) * step,
+        "producing": step if yields else None, "status": "ok", "error": None,
+    }  # fmt: skip
+
+
+def memory(of_run: int, number: int) -> dict[str, Any]:
+    """Return the columns of what a call used of the memory."""
+    process_id = of_run + 1
+    return {
+        "id": key(process_id, 10_000_000 + number), "process_id": process_id, "span": key(process_id, number),
+        "method": "load", "type": "memory", "description": "it", "unit": "MiB", "value": 100.0 + number / 250,
+        "data": {"n": 2, "min": 1.0, "mean": 2.0, "max": 3.0, "first": 1.0, "last": 1.004, "share": 1.0},
+        "series_id": key(process_id, 1), "provenance": "measured", "recorded": BEGAN,
+    }  # fmt: skip
+
+
+def series(of_run: int) -> dict[str, Any]:
+    """Return the columns of the memory of a process."""
+    return {
+        "id": key(of_run + 1, 1), "process_id": of_run + 1, "type": "memory", "unit": "MiB", "source": "statm",
+        "provenance": "measured", "interval": 90 * SECOND // SAMPLES,
+    }  # fmt: skip
+
+
+def sample(of_run: int, number: int) -> dict[str, Any]:
+    """Return the columns of a sample: memory grows."""
+    moment = run(of_run)["started"] + number * 90 * SECOND // SAMPLES
+    return {"series_id": key(of_run + 1, 1), "t": moment, "value": 100.0 + 400 * number / SAMPLES}
 
 
 def values(of_run: int, number: int) -> list[dict[str, Any]]:
@@ -145,6 +202,8 @@ ROWS = [
         partial(answered, Shape(1, CALLS), "show", allowed), 1.0),
     Row("show-at-once", "umlaut show, of a run with 100,000 calls, many at once", "the second that is allowed",
         partial(answered, Shape(1, CALLS, at_once=True), "show", allowed), 1.0),
+    Row("show-mixed", "umlaut show, of a run with 100,000 calls, in loops and at once, with generators and memory",
+        "the second that is allowed", partial(answered, Shape(1, CALLS, mixed=True), "show", allowed), 1.0),
     Row("compare", f"umlaut compare, of {COMPARED} runs with 1,000 calls each", "the second that is allowed",
         partial(answered, Shape(COMPARED, 1_000, COMPARED), "compare", allowed, BASE, NEW), None),
 ]  # fmt: skip

@@ -55,12 +55,12 @@ def budget(timeline: Timeline) -> Budget:
     alone, critical, busy = list(sequence.own), list(sequence.own), list(sequence.own)
     overlapped = [0.0] * timeline.stage_count
     untracked = critical_untracked = sequence.untracked
-    for tangle in sequence.tangles:
-        shares = sweep(tangle)
-        on_path, beside = critical_path(tangle)
+    for knot in sequence.knots:
+        shares = sweep(knot)
+        on_path, beside = critical_path(knot)
         untracked += shares.untracked
         critical_untracked += beside
-        for stage in set(tangle.stages):
+        for stage in set(knot.stages):
             alone[stage] += shares.alone[stage]
             overlapped[stage] += shares.overlapped[stage]
             busy[stage] += shares.busy[stage]

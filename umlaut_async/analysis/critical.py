@@ -65,12 +65,23 @@ def critical_path(timeline: Timeline) -> tuple[list[float], float]:
                 if ends[index] < cursor:
                     gaps.append((ends[index], cursor))
                 cursor = max(starts[waited], start)
-                walks.append(_Walk(waited, cursor, ends[index], part, 1.0))
+                # Most have called nothing: all of that time is their own.
+                if waited in made or waited in fed:
+                    walks.append(_Walk(waited, cursor, ends[index], part, 1.0))
+                else:
+                    found[stages[waited]] += part * (ends[index] - cursor)
         if cursor > start:
             gaps.append((start, cursor))
         own = part * sum(b - a for a, b in gaps)
         if call in fed:
-            own -= sum(_feed(fed[call], walk._replace(start=a, end=b), walks) for a, b in gaps)
+            for a, b in gaps:
+                for inner in _feed(fed[call], walk, a, b):
+                    time = inner.part * (inner.end - inner.start)
+                    own -= time
+                    if inner.call in made or inner.call in fed:
+                        walks.append(inner)
+                    else:
+                        found[stages[inner.call]] += time
         if call == NOBODY:
             untracked += own
         else:
@@ -78,9 +89,8 @@ def critical_path(timeline: Timeline) -> tuple[list[float], float]:
     return found, untracked
 
 
-def _feed(fed: _Fed, walk: _Walk, walks: list[_Walk]) -> float:
-    """Add the walks into the generators that are consumed in a gap; return how much of its time is theirs."""
-    _, start, end, part, share = walk
+def _feed(fed: _Fed, walk: _Walk, start: int, end: int) -> list[_Walk]:
+    """Return the walks into the generators that are consumed in a gap of a walk."""
     inside = []
     time = 0.0
     index = bisect_left(fed.starts, end) - 1
@@ -92,11 +102,10 @@ def _feed(fed: _Fed, walk: _Walk, walks: list[_Walk]) -> float:
             time += (b - a) * step.part
         index -= 1
     if not inside:
-        return 0.0
+        return []
     # Several generators at once may claim more time than there is.
-    scale = part / share * min(1.0, (end - start) * share / time)
-    walks.extend(_Walk(call, a, b, scale * inner, inner) for call, a, b, inner in inside)
-    return scale * time
+    scale = walk.part / walk.share * min(1.0, (end - start) * walk.share / time)
+    return [_Walk(call, a, b, scale * inner, inner) for call, a, b, inner in inside]
 
 
 def _made(timeline: Timeline) -> dict[int, _Made]:
@@ -118,8 +127,7 @@ def _fed(timeline: Timeline) -> dict[int, _Fed]:
         found.setdefault(timeline.parents[position], []).extend((position, step) for step in steps)
     fed = {}
     for parent, each in found.items():
-        each.sort(key=lambda item: item[1].start)
-        fed[parent] = _Fed(
-            [step.start for _, step in each], list(accumulate((step.end for _, step in each), max)), each
-        )
+        if len(each) > 1:
+            each.sort(key=lambda item: item[1].start)
+        fed[parent] = _Fed([step.start for _, step in each], [*accumulate([step.end for _, step in each], max)], each)
     return fed

@@ -98,9 +98,15 @@ def _turns(timeline: Timeline, shift: int) -> list[int]:
 
 
 def _with_generators(timeline: Timeline) -> Shares:
+    """Do it where a call may be at work for a part of a time: each change of the weight it has then counts.
+
+    Here, too, what a moment gives to one at work is the same for all; only how busy a stage is must be known of each.
+    """
     count = timeline.stage_count
-    alone, overlapped, busy = [0.0] * count, [0.0] * count, [0.0] * count
-    untracked = 0.0
+    alone, overlapped, busy = [0.0] * count, [0.0] * count, [0] * count
+    untracked = 0
+    single = several = 0.0
+    """What a whole call at work has got so far as one alone, and as one of several."""
 
     parents, stages = timeline.parents, timeline.stages
     working = [0] * len(timeline)
@@ -111,8 +117,8 @@ def _with_generators(timeline: Timeline) -> Shares:
     """How many ordinary calls it has open."""
     producers = [0] * len(timeline)
     """The weights of the generators that it consumes."""
-    weights: dict[int, int] = {}
-    """Those of the stages at work."""
+    weights, since = [0] * count, [0] * count
+    """Those of the stages at work, and since when these are."""
     total = 0
 
     events, shift, steps = _events(timeline)
@@ -125,16 +131,11 @@ def _with_generators(timeline: Timeline) -> Shares:
             now = moment
             if total <= _WHOLE:
                 untracked += step * (_WHOLE - total)
-                for stage, weight in weights.items():
-                    alone[stage] += step * weight
-                    busy[stage] += step * weight
+                single += step
             else:
-                several = min(_WHOLE, total - _WHOLE) / total
-                single = _WHOLE / total - several
-                for stage, weight in weights.items():
-                    overlapped[stage] += step * weight * several
-                    alone[stage] += step * weight * single
-                    busy[stage] += step * min(weight, _WHOLE)
+                part = min(_WHOLE, total - _WHOLE) / total
+                several += step * part
+                single += step * (_WHOLE / total - part)
         what = event & 3
         call = (event & mask) >> 2
         share = 0
@@ -142,58 +143,45 @@ def _with_generators(timeline: Timeline) -> Shares:
             call, share = steps[call]
             if what is _RESTS:
                 share = -share
-        parent = parents[call]
-        stage = stages[call]
-        # What happens to the call itself …
-        if what is _OPENS:
-            working[call] = _WHOLE
-        elif what is _CLOSES:
-            working[call] = 0
-        else:
             working[call] += share
+        else:
+            working[call] = _WHOLE if what is _OPENS else 0
+        # What happens to the call itself …
         left = 0 if called[call] else max(0, working[call] - producers[call])
         change = left - own[call]
         if change:
             own[call] = left
             total += change
-            weight = weights.get(stage, 0) + change
-            if weight:
-                weights[stage] = weight
-            else:
-                del weights[stage]
+            stage = stages[call]
+            weight = weights[stage]
+            busy[stage] += (now - since[stage]) * (weight if weight < _WHOLE else _WHOLE)
+            since[stage] = now
+            weights[stage] = weight + change
+            alone[stage] -= single * change
+            overlapped[stage] -= several * change
         # … and to the one that has called it.
-        if parent == NOBODY:
+        call = parents[call]
+        if call == NOBODY:
             continue
-        if what is _OPENS:
-            called[parent] += 1
-            if not own[parent]:
-                continue
-            left = 0
-        elif what is _CLOSES:
-            called[parent] -= 1
-            if called[parent] or not working[parent]:
-                continue
-            left = max(0, working[parent] - producers[parent])
+        if share:
+            producers[call] += share
         else:
-            producers[parent] += share
-            left = 0 if called[parent] else max(0, working[parent] - producers[parent])
-        change = left - own[parent]
+            called[call] += 1 if what is _OPENS else -1
+        left = 0 if called[call] else max(0, working[call] - producers[call])
+        change = left - own[call]
         if change:
-            own[parent] = left
+            own[call] = left
             total += change
-            stage = stages[parent]
-            weight = weights.get(stage, 0) + change
-            if weight:
-                weights[stage] = weight
-            else:
-                del weights[stage]
+            stage = stages[call]
+            weight = weights[stage]
+            busy[stage] += (now - since[stage]) * (weight if weight < _WHOLE else _WHOLE)
+            since[stage] = now
+            weights[stage] = weight + change
+            alone[stage] -= single * change
+            overlapped[stage] -= several * change
     untracked += (timeline.wall - now) * _WHOLE
-    return Shares(
-        [time / _WHOLE for time in alone],
-        [time / _WHOLE for time in overlapped],
-        [time / _WHOLE for time in busy],
-        untracked / _WHOLE,
-    )
+    in_time = [[time / _WHOLE for time in times] for times in (alone, overlapped, busy)]
+    return Shares(in_time[0], in_time[1], in_time[2], untracked / _WHOLE)
 
 
 def _events(timeline: Timeline) -> tuple[list[int], int, list[tuple[int, int]]]:

@@ -117,43 +117,50 @@ class Timeline:
         if not self.yielding:
             return {}
         calls = self._calls_in_the_tasks_of_generators()
-        in_order = sorted(self.yielding, key=lambda position: (self.starts[position], self.ids[position]))
-        inside: dict[int, Intervals] = {position: [] for position in in_order}
+        starts, ends, parents, tasks = self.starts, self.ends, self.parents, self.tasks
+        in_order = [position for position in self.in_order if position in self.yielding]
+        inside: dict[int, Intervals] = {}
         for position in reversed(in_order):  # a generator is inside its producer also while that is inside another one
-            made = calls.get((position, self.tasks[position]), [])
-            window = self.starts[position], self.ends[position]
-            inside[position] = _within(_merged(inside[position] + made), *window)
-            parent = self.parents[position]
-            if parent in inside and self.tasks[parent] == self.tasks[position]:
-                inside[parent] = inside[parent] + inside[position]
+            made = inside.get(position, []) + calls.get((position, tasks[position]), [])
+            if made:
+                inside[position] = made = _within(_merged(made), starts[position], ends[position])
+                parent = parents[position]
+                if parent in self.yielding and tasks[parent] == tasks[position]:
+                    inside[parent] = inside.get(parent, []) + made
         outside: dict[int, Intervals] = {}
         found = {}
         for position in in_order:
-            start, end = self.starts[position], self.ends[position]
-            parent, task = self.parents[position], self.tasks[position]
+            start, end = starts[position], ends[position]
+            parent, task = parents[position], tasks[position]
             away = _within(calls.get((parent, task), []), start, end)
-            if parent in outside and self.tasks[parent] == task:  # what feeds a generator rests when that one does
+            if outside.get(parent) and tasks[parent] == task:  # what feeds a generator rests when that one does
                 away = _merged(away + _within(outside[parent], start, end))
             outside[position] = away
-            found[position] = _steps(start, end, away, inside[position], self.producing[position] or 0)
+            found[position] = _steps(start, end, away, inside.get(position, []), self.producing[position] or 0)
         return found
 
     def _calls_in_the_tasks_of_generators(self) -> dict[tuple[int, Hashable], Intervals]:
         """Return when ordinary calls of generators or of their consumers ran, by the caller and the task."""
-        callers = {(self.parents[position], self.tasks[position]) for position in self.yielding}
-        callers |= {(position, self.tasks[position]) for position in self.yielding}
-        positions = {position for position, _ in callers}
+        yielding, tasks = self.yielding, self.tasks
+        positions = yielding.union(map(self.parents.__getitem__, yielding))
+        made = [each for each, parent in enumerate(self.parents) if parent in positions and each not in yielding]
+        if not made:
+            return {}
+        callers = {(self.parents[position], tasks[position]) for position in yielding}
+        callers.update((position, tasks[position]) for position in yielding)
         found = defaultdict(list)
-        for position, parent in enumerate(self.parents):
-            if parent in positions and position not in self.yielding:
-                caller = parent, self.tasks[position]
-                if caller in callers and self.ends[position] > self.starts[position]:
-                    found[caller].append((self.starts[position], self.ends[position]))
+        for position in made:
+            caller = self.parents[position], tasks[position]
+            if caller in callers and self.ends[position] > self.starts[position]:
+                found[caller].append((self.starts[position], self.ends[position]))
         return {caller: _merged(intervals) for caller, intervals in found.items()}
 
 
 def _steps(start: int, end: int, outside: Intervals, inside: Intervals, producing: int) -> list[Step]:
     """Return for which part of each interval of a window a generator is inside its producer."""
+    if not inside and not outside:
+        part = min(1.0, producing / (end - start)) if end > start else 0.0
+        return [Step(start, end, part)] if part > 0 else []
     certain = [Step(a, b, 1.0) for gap in _gaps(outside, start, end) for a, b in _within(inside, *gap)]
     open_ = _gaps(_merged([*outside, *inside]), start, end)
     left, time = producing - sum(b - a for a, b, _ in certain), sum(b - a for a, b in open_)
