@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import func, select
 
-from umlaut_async.store.models import Process, Result, Series, Span, source_of
+from umlaut_async.store.models import Result, Series, Span, source_of
+from umlaut_async.store.ranges import of_run
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -24,9 +25,8 @@ class Sources:
     """
 
     def __init__(self, session: Session, run_uuid: str) -> None:
-        of_run = Process.run_uuid == run_uuid
         series = session.execute(
-            select(Series.id, Series.type, Series.source).join(Process, Process.id == Series.process_id).where(of_run)
+            select(Series.id, Series.type, Series.source).where(of_run(session, Series.id, run_uuid))
         ).all()
         by_id = {number: source for number, _, source in series}
         self._of_stages: dict[tuple[StageKey, str], set[str]] = {}
@@ -36,8 +36,7 @@ class Sources:
         results = (
             select(Span.name, Span.kind, Result.type, Result.series_id)
             .join(Span, Span.id == Result.span)
-            .join(Process, Process.id == Result.process_id)
-            .where(of_run)
+            .where(of_run(session, Result.id, run_uuid))
             .distinct()
         )
         for name, kind, measure_type, series_id in session.execute(results):
@@ -57,8 +56,7 @@ def memory_shares(session: Session, run_uuid: str) -> dict[StageKey, float]:
     peaks = session.execute(
         select(Span.name, Span.kind, Result.process_id, func.max(Result.value), func.min(Result.id))
         .join(Span, Span.id == Result.span)
-        .join(Process, Process.id == Result.process_id)
-        .where(Process.run_uuid == run_uuid, Result.type == "memory", Result.value > 0)
+        .where(of_run(session, Result.id, run_uuid), Result.type == "memory", Result.value > 0)
         .group_by(Span.name, Span.kind, Result.process_id)
     ).all()
     known = {row[-1] for row in peaks}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import case, func, select
 
-from umlaut_async.store.models import Process, Result, Span, key
+from umlaut_async.store.models import Result, Span
+from umlaut_async.store.ranges import of_run
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.orm import InstrumentedAttribute, Session
+    from sqlalchemy.orm import Session
 
 __all__ = ["MetricTotal", "StageTotal", "metric_totals", "stage_totals"]
 
@@ -56,7 +56,7 @@ def stage_totals(session: Session, run_uuid: str) -> list[StageTotal]:
             func.count(case((Span.status == "error", 1))),
             func.sum(Span.duration),
         )
-        .where(_within(session, Span.id, run_uuid))
+        .where(of_run(session, Span.id, run_uuid))
         .group_by(Span.name)
         .order_by(func.min(Span.started), Span.name)
     )
@@ -83,14 +83,8 @@ def metric_totals(session: Session, run_uuid: str) -> list[MetricTotal]:
             func.min(Result.provenance),
         )
         .join(Span, Span.id == Result.span)
-        .where(_within(session, Result.id, run_uuid), Result.value.is_not(None))
+        .where(of_run(session, Result.id, run_uuid), Result.value.is_not(None))
         .group_by(Span.name, Result.type, Result.description)
         .order_by(func.min(Span.started), Span.name, Result.type, Result.description)
     )
     return [MetricTotal(*row) for row in session.execute(query)]
-
-
-def _within(session: Session, identity: InstrumentedAttribute[int], run_uuid: str) -> ColumnElement[bool]:
-    """Return the condition for rows of a run; those of one process lie side by side, so no other run is read."""
-    processes = session.scalars(select(Process.id).where(Process.run_uuid == run_uuid)).all()
-    return or_(False, *(and_(identity >= key(one, 0), identity < key(one + 1, 0)) for one in processes))
