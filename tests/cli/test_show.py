@@ -12,6 +12,7 @@ import pytest
 from tests import hostile
 from tests.cli.rows import BEGAN, SECOND, event, process, result, run, series, span
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, LatencyMetric, LossTracker, Metric, TimeMetric
+from umlaut_async.analysis import Results
 from umlaut_async.cli.text import moment
 
 if TYPE_CHECKING:
@@ -146,12 +147,12 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "energy_per_entry": None,
         "metrics": {
             "throughput": {
-                "unit": "Entries/second", "n": 2, "mean": 200, "min": 100, "max": 300, "provenance": "measured",
-                "sources": ["perf_counter"],
+                "unit": "Entries/second", "n": 2, "mean": 200, "over_time": 200, "min": 100, "max": 300, "total": 400,
+                "provenance": "measured", "sources": ["perf_counter"],
             },
             "time": {
-                "unit": "sec", "n": 2, "mean": 2, "min": 2, "max": 2, "provenance": "measured",
-                "sources": ["perf_counter"],
+                "unit": "sec", "n": 2, "mean": 2, "over_time": 2, "min": 2, "max": 2, "total": 4,
+                "provenance": "measured", "sources": ["perf_counter"],
             },
         },
     }  # fmt: skip
@@ -190,9 +191,31 @@ def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlau
     assert stage[5] == "unavailable"
     (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert stage["metrics"]["cpu"] == {
-        "unit": "%", "n": 0, "mean": None, "min": None, "max": None, "provenance": "unavailable",
-        "sources": ["process_time"],
+        "unit": "%", "n": 0, "mean": None, "over_time": None, "min": None, "max": None, "total": None,
+        "provenance": "unavailable", "sources": ["process_time"],
     }  # fmt: skip
+
+
+def test_text_json_card_and_report_say_the_same_of_a_metric(store: Store, umlaut: Umlaut, database: Path) -> None:
+    short, long = (
+        span("train", started=BEGAN, duration=SECOND),
+        span("train", started=BEGAN + SECOND, duration=9 * SECOND),
+    )
+    rates = {"cpu": "%", "gpu": "%", "io": "MiB/s", "power": "Watt", "throughput": "Entries/second"}
+    values = [result(type_, unit, 10, span=short.id) for type_, unit in rates.items()]
+    values += [result(type_, unit, 60, span=long.id) for type_, unit in rates.items()]
+    totals = [result("energy", "µJ", joule * 1e6, span=call.id) for call, joule in ((short, 40), (long, 60))]
+    store(run(), process(), short, long, *values, *totals)
+    (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
+    assert {stage["metrics"][type_]["over_time"] for type_ in rates} == {55}
+    assert (stage["energy"], stage["metrics"]["energy"]["total"]) == (100, 100e6)
+    report = database.with_name("report.html")
+    assert umlaut("report", database, "-o", report).exit_code == 0
+    pages = report.read_text(), Results(database).run()._repr_html_()
+    for shown in (umlaut("show", database).stdout, *(re.sub("<[^>]*>", " ", page) for page in pages)):
+        for unit in ("%", "MiB/s", "Watt"):
+            assert f"55 {unit}" in shown
+            assert f"35 {unit}" not in shown
 
 
 def test_each_metric_names_all_its_sources(store: Store, umlaut: Umlaut, database: Path) -> None:

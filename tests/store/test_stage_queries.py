@@ -9,7 +9,7 @@ import pytest
 from tests.store.test_queries import blocks, location, process, result, run, session, span, store
 from umlaut_async.analysis.evidence import Blocks, blocks_in
 from umlaut_async.analysis.stages import stage_table
-from umlaut_async.store import queries, stage_queries
+from umlaut_async.store import queries, stage_queries, totals
 from umlaut_async.store.chunks import BLOCK
 from umlaut_async.store.models import Process, Result, Run, Series, Span, key
 
@@ -67,7 +67,8 @@ async def test_what_stages_used(location: Location, session: Session) -> None:
     assert (row.name, row.calls, row.statuses, row.time, row.failed) == (
         "train", 2, {"ok": 1, "error": 1}, 8 * SECOND, 6 * SECOND,
     )  # fmt: skip
-    assert (row.energy, row.entries, row.energy_per_entry) == (20, 400, 0.05)
+    # Its calls, of 8 s in all, were open at once, within 6 s: each has measured what the machine used, the other's too.
+    assert (row.energy, row.entries, row.energy_per_entry) == pytest.approx((15, 400, 0.0375))
     assert (other.energy, other.energy_per_entry) == (None, None)
     assert (serving.statuses, serving.durations, serving.time) == ({"running": 1}, None, 0)
     assert [call.id for call in table.slowest[:2]] == [key(1, 2), key(1, 4)]
@@ -127,3 +128,23 @@ async def test_a_run_without_calls(location: Location, session: Session) -> None
     table = stage_table(session, found)
     assert (table.wall, table.stages, table.slowest, table.untracked) == (0, [], [], 0)
     assert blocks_in([(1, 3)], table.timeline) == Blocks(1, 2, 2, None)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+async def test_a_run_of_very_many_processes(location: Location, session: Session, step: int) -> None:
+    ours = range(1, 1 + 2000 * step, step)
+    others = [] if step == 1 else range(2, 2 + 2000 * step, step)
+    processes = [(number, "one" if number in ours else "two") for number in (*ours, *others)]
+    await store(
+        location,
+        {
+            Run: [run("one", 1), run("two", 2)],
+            Process: [process(*each) for each in processes],
+            Span: [span(number, 1, "train", 10, SECOND) for number, _ in processes],
+            Result: [result(1, number, 1, "cpu", 100.0) for number, _ in processes],
+        },
+    )
+    assert stage_queries.used(session, "one")["train", "function"]["cpu"].n == 2000
+    assert len(stage_queries.call_columns(session, "one")[0]) == 2000
+    assert [total.calls for total in totals.stage_totals(session, "one")] == [2000]
+    assert stage_queries.used(session, "none") == {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.analysis import rates
 from umlaut_async.analysis.labels import labels
+from umlaut_async.analysis.measures import mean_of
 from umlaut_async.store import queries, run_queries, series_queries, values
 from umlaut_async.text import MISSING, duration, moment, number, quantity, safe, tag_list
 
@@ -150,12 +151,12 @@ def _points(places: Iterable[tuple[float, float]]) -> str:
 
 
 def _shown(stage: Stage, type_: str) -> str:
-    metric = stage.metrics.get(type_)
-    if metric is None:
+    used = stage.metrics.get(type_)
+    if used is None:
         return MISSING
-    return (
-        metric.provenance if metric.n == 0 else quantity(metric.max if type_ == "memory" else metric.mean, metric.unit)
-    )
+    if used.n == 0:
+        return used.provenance
+    return quantity(used.max if type_ == "memory" else mean_of(type_, used), used.unit)
 
 
 def _wall_time(run: RunInfo) -> str:

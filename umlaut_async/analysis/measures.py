@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-__all__ = ["CALLS", "ERRORS", "TIMED_TTA", "Measure", "measure"]
+if TYPE_CHECKING:
+    from umlaut_async.store.stage_queries import Used
+
+__all__ = ["CALLS", "ERRORS", "TIMED_TTA", "Measure", "mean_of", "measure"]
 
 Combine: TypeAlias = Literal["sum", "max", "by time", "by entries", "mean"]
 Better: TypeAlias = Literal["lower", "higher"]
@@ -66,3 +69,8 @@ def measure(type_: str) -> Measure:
     if word in _LOWER:
         return Measure("mean", "lower", ratio=False)
     return _OTHER
+
+
+def mean_of(type_: str, used: Used) -> float | None:
+    """Return what is shown as the mean of a metric of a stage: over the time of the calls where it is a rate."""
+    return used.over_time if measure(type_).combine == "by time" else used.mean

@@ -83,10 +83,13 @@ class StageRow:
 
     @property
     def energy(self) -> float | None:
-        """The energy of the CPU and GPU in Joule, as far as it was measured."""
+        """The energy of the CPU and GPU in Joule, as far as it was measured.
+
+        It is that of the whole machine: of calls that are open at once each has measured the same, so they share it.
+        """
         found = [self.used[name].total for name in ("energy", "gpuenergy") if name in self.used]
         known = [energy for energy in found if energy is not None]
-        return sum(known) / _JOULE if known else None
+        return sum(known) / _JOULE * self.single if known else None
 
     @property
     def energy_per_entry(self) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from umlaut_async.analysis.measures import mean_of
 from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed"
 # What the other columns show already.
 _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 _BAR = 20
+# What JSON says of a metric: the mean of its calls, and that over their time, which is what is shown of rates.
+_FIELDS = ("unit", "n", "mean", "over_time", "min", "max", "total", "provenance")
 
 
 def view_parts(view: Bottleneck, shares: Mapping[StageKey, float]) -> Iterator[RenderableType]:
@@ -85,7 +88,7 @@ def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, f
         "energy": stage.energy,
         "energy_per_entry": stage.energy_per_entry,
         "metrics": {
-            name: {field: getattr(used, field) for field in ("unit", "n", "mean", "min", "max", "provenance")}
+            name: {field: getattr(used, field) for field in _FIELDS}
             | {"sources": sources.of(key, name)}
             | ({"share": shares.get(key)} if name == "memory" else {})
             for name, used in stage.used.items()
@@ -148,7 +151,7 @@ def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -
             duration(stage.time / 1e9 if ended else None),
             duration(stage.time / 1e9 / ended if ended else None),
             number(stage.over_time("throughput")),
-            _metric(stage, "cpu", "over_time"),
+            _metric(stage, "cpu"),
             _metric(stage, "memory", "max") + ("" if share is None else f" ({quantity(share, '%')})"),
             *(cell(stage) for _, cell in more),
             status_text(_status(stage), _status_counts(stage)),
@@ -158,19 +161,22 @@ def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -
 
 _MORE: dict[str, Callable[[StageRow], str]] = {
     "wait": lambda stage: percent(stage.waiting),
-    "GPU": lambda stage: _metric(stage, "gpu", "over_time"),
-    "I/O": lambda stage: _metric(stage, "io", "over_time"),
+    "GPU": lambda stage: _metric(stage, "gpu"),
+    "I/O": lambda stage: _metric(stage, "io"),
     "energy": lambda stage: quantity(stage.energy, "J"),
     "per entry": lambda stage: quantity(stage.energy_per_entry, "J"),
 }
 """Columns that are there where a stage has something in them."""
 
 
-def _metric(stage: StageRow, measure_type: str, statistic: str) -> str:
+def _metric(stage: StageRow, measure_type: str, statistic: Literal["mean", "min", "max"] = "mean") -> str:
     used = stage.used.get(measure_type)
     if used is None:
         return MISSING
-    return used.provenance if used.n == 0 else quantity(getattr(used, statistic), used.unit)
+    if used.n == 0:
+        return used.provenance
+    value = mean_of(measure_type, used) if statistic == "mean" else getattr(used, statistic)
+    return quantity(value, used.unit)
 
 
 def _metric_table(stages: Sequence[StageRow]) -> RenderableType:
@@ -181,7 +187,7 @@ def _metric_table(stages: Sequence[StageRow]) -> RenderableType:
     for stage in stages:
         for name, used in stage.used.items():
             if name not in _SHOWN_METRICS:
-                values = (_metric(stage, name, statistic) for statistic in ("mean", "min", "max"))
+                values = (_metric(stage, name), _metric(stage, name, "min"), _metric(stage, name, "max"))
                 made.add_row(safe(stage.name), safe(name), f"{used.n:,}", *values)
     return made
 

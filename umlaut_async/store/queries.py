@@ -12,21 +12,24 @@ from itertools import islice
 from operator import le
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, null, or_, select
+from sqlalchemy import func, null, select
 
 from umlaut_async.records import LOST
-from umlaut_async.store import chunks, deaths, lost
+from umlaut_async.store import chunks, deaths, lost, stage_queries
 from umlaut_async.store.models import Chunk, Event, Process, Result, Run, Sample, Span
+from umlaut_async.store.ranges import of_run
 from umlaut_async.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+
+    from umlaut_async.store.stage_queries import Used
 
 __all__ = [
     "EventGroup",
-    "MetricSummary",
     "RunInfo",
     "Samples",
     "Stage",
@@ -60,18 +63,6 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class MetricSummary:
-    """The values that one type of metric had over the calls of a stage; without any the reason is in an event."""
-
-    unit: str
-    n: int
-    mean: float | None
-    min: float | None
-    max: float | None
-    provenance: str
-
-
-@dataclass(frozen=True)
 class Stage:
     """All calls of one name and kind."""
 
@@ -82,10 +73,13 @@ class Stage:
     time: int
     """The sum of the durations of the calls that ended, in nanoseconds."""
     first_started: int
-    entries_per_second: float | None
-    """All entries by all the time of the calls that counted entries."""
-    metrics: dict[str, MetricSummary] = field(default_factory=dict)
+    metrics: dict[str, Used] = field(default_factory=dict)
     """By type."""
+
+    @property
+    def entries_per_second(self) -> float | None:
+        """All entries by all the time of the calls that counted entries."""
+        return self.metrics["throughput"].over_time if "throughput" in self.metrics else None
 
 
 @dataclass(frozen=True)
@@ -152,14 +146,13 @@ def _run_infos(session: Session, query: Any, uuids: Sequence[str] | None) -> lis
 
 def stages(session: Session, run_uuid: str) -> list[Stage]:
     """Return the stages of a run in the order of their first calls."""
-    of_run = Span.process_id.in_(select(Process.id).where(Process.run_uuid == run_uuid))
     found: dict[tuple[str, str], Stage] = {}
-    metrics = _metrics(session, of_run)
+    used = stage_queries.used(session, run_uuid)
     gone = lost.find(session, [run_uuid])
     status, duration = lost.status(gone).label("state"), lost.duration(gone)
     by_status = (
         select(Span.name, Span.kind, status, func.count(), func.sum(duration), func.min(Span.started))
-        .where(of_run)
+        .where(of_run(session, Span.id, run_uuid))
         .group_by(Span.name, Span.kind, status)
     )
     for name, kind, status, calls, time, first in session.execute(by_status):
@@ -171,50 +164,16 @@ def stages(session: Session, run_uuid: str) -> list[Stage]:
             {**(before.statuses if before else {}), status: calls},
             int(time or 0) + (before.time if before else 0),
             min(first, before.first_started) if before else first,
-            *metrics.get((name, kind), (None, {})),
+            used.get((name, kind), {}),
         )
     return sorted(found.values(), key=lambda stage: (stage.first_started, stage.name, stage.kind))
-
-
-def _metrics(
-    session: Session, of_run: ColumnElement[bool]
-) -> dict[tuple[str, str], tuple[float | None, dict[str, MetricSummary]]]:
-    # The alphabet orders provenances as needed: one estimate makes an estimate, "unavailable" yields to any value.
-    throughput = and_(Result.type == "throughput", Span.duration > 0)
-    entries_per_second = func.sum(case((throughput, Result.value * Span.duration))) / func.sum(
-        case((and_(throughput, Result.value.is_not(None)), Span.duration))
-    )
-    query = (
-        select(
-            Span.name,
-            Span.kind,
-            Result.type,
-            entries_per_second,
-            func.min(Result.unit),
-            func.count(Result.value),
-            func.avg(Result.value),
-            func.min(Result.value),
-            func.max(Result.value),
-            func.min(Result.provenance),
-        )
-        .join(Span, Span.id == Result.span)
-        .where(of_run, or_(Result.value.is_not(None), Result.provenance == "unavailable"))
-        .group_by(Span.name, Span.kind, Result.type)
-        .order_by(Result.type)
-    )
-    found: dict[tuple[str, str], tuple[float | None, dict[str, MetricSummary]]] = {}
-    for name, kind, type_, rate, *summary in session.execute(query):
-        before, metrics = found.get((name, kind), (None, {}))
-        found[name, kind] = before if rate is None else rate, {**metrics, type_: MetricSummary(*summary)}
-    return found
 
 
 def trackers(session: Session, run_uuid: str) -> list[Tracked]:
     """Return what was recorded outside of any call, in that order."""
     query = (
         select(Result.method, Result.type, Result.description, Result.unit, Result.value, Result.data, Result.recorded)
-        .join(Process, Process.id == Result.process_id)
-        .where(Process.run_uuid == run_uuid, Result.span.is_(None))
+        .where(of_run(session, Result.id, run_uuid), Result.span.is_(None))
         .order_by(Result.recorded, Result.id)
     )
     return [Tracked(*row) for row in session.execute(query)]

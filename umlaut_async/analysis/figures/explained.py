@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.analysis.figures.drawing import COLOURS, figure_block, legend, line
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
+from umlaut_async.analysis.measures import mean_of
 from umlaut_async.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def stages(view: Bottleneck) -> Markup:
             stage.name,
             name,
             f"{used.n:,}",
-            *(quantity(value, used.unit) if used.n else "not recorded" for value in (used.mean, used.min, used.max)),
+            *(
+                quantity(value, used.unit) if used.n else "not recorded"
+                for value in (mean_of(name, used), used.min, used.max)
+            ),
             used.provenance,
         )
         for stage in found
