@@ -117,6 +117,20 @@ async def all_cores(bm: Benchmark) -> float:
     return await one_core(bm)
 
 
+async def generator_that_computes(bm: Benchmark) -> float:
+    """Train in a generator, which yields its losses to who waits for nothing else; return how much of a core it got."""
+
+    @BenchmarkSupervisor([TimeMetric("train time"), cpu()], bm)
+    def train() -> Iterator[float]:
+        for _ in range(4):
+            compute(0.2)
+            yield 0.1
+
+    began = time.monotonic()
+    assert len([*train()]) == 4
+    return 0.8 / (time.monotonic() - began)
+
+
 async def blocked_loop(bm: Benchmark) -> None:
     """Answer requests while a report blocks their event loop now and then."""
 

@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def verdict_of(name: str, folder: Path, tmp_path: Path, wanted: tuple[str, str | None] | None) -> object:
+def verdict_of(name: str, folder: Path, tmp_path: Path, wanted: tuple[str, str | None]) -> Verdict:
     """Return the verdict on a pipeline that is as wanted, or the last of several tries: the machine may be busy."""
     verdict = verdict_on(folder / f"{name}.db")
     for _ in range(TRIES - 1):
@@ -80,7 +80,8 @@ def verdict_of(name: str, folder: Path, tmp_path: Path, wanted: tuple[str, str |
             break
         run_pipelines(tmp_path, name)
         verdict = verdict_on(tmp_path / f"{name}.db")
-    assert (verdict and verdict[:2]) == wanted, verdict
+    assert verdict is not None
+    assert verdict[:2] == wanted, verdict
     return verdict
 
 
@@ -90,8 +91,8 @@ def test_the_verdict_names_the_planted_bottleneck(name: str, folder: Path, tmp_p
         pytest.skip("needs a file system where fsync takes time and counts as I/O")
     kind, stage, words = PLANTED[name]
     verdict = verdict_of(name, folder, tmp_path, (kind, stage))
-    assert words in verdict.sentence  # type: ignore[attr-defined]
-    assert verdict.rule  # type: ignore[attr-defined]
+    assert words in verdict.sentence
+    assert verdict.rule
 
 
 def storage_is_slow(database: Path) -> bool:
@@ -104,10 +105,22 @@ def storage_is_slow(database: Path) -> bool:
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_gets_no_verdict(name: str, folder: Path, tmp_path: Path) -> None:
-    verdict_of(name, folder, tmp_path, None)
+    """Two of three runs must be silent: what is said of one is what else the machine did then."""
+    found = [verdict_on(folder / f"{name}.db")]
+    while found.count(None) < TRIES - 1 and len(found) < TRIES:
+        run_pipelines(tmp_path, name)
+        found.append(verdict_on(tmp_path / f"{name}.db"))
+    assert found.count(None) >= TRIES - 1, found
 
 
-@pytest.mark.parametrize(("name", "kinds"), [("one_core", {"one-core", "cpu-bound"}), ("all_cores", {"cpu-bound"})])
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("one_core", {"one-core", "cpu-bound"}),
+        ("generator_that_computes", {"one-core", "cpu-bound"}),
+        ("all_cores", {"cpu-bound"}),
+    ],
+)
 def test_a_full_core(name: str, kinds: set[str], tmp_path: Path) -> None:
     got = run_pipelines(tmp_path, name)[name] or 0.0
     if got < ENOUGH:  # What the verdict says is right then, but not what is tested.
