@@ -105,6 +105,9 @@ def values(rows: Rows) -> list[str]:
 def check_sound(rows: Rows) -> None:
     assert rows("pragma integrity_check") == [{"integrity_check": "ok"}]
     assert rows("select id from span where status = 'ok' and duration is null") == []
+    of_runs = "from span join process on process.id = process_id join run on run.uuid = run_uuid"
+    outside = "span.started < run.started or span.started + span.duration > run.ended"
+    assert rows(f"select span.id {of_runs} where {outside}") == []
 
 
 @pytest.mark.parametrize("ending", WHOLE)

@@ -119,6 +119,8 @@ class Ending(NamedTuple):
     """The status of the run: ok, error or lost."""
     how: str
     """What ended the process's part in it."""
+    at: int = 0
+    """When that was asked for or noticed, on the clock of `now()`; 0 where nobody has said."""
 
 
 CLOSED = Ending("ok", "closed")

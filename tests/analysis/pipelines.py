@@ -395,9 +395,6 @@ async def run(name: str, database: Path) -> float | None:
 async def main(folder: Path, names: list[str]) -> None:
     """Run pipelines, each into a database of its own; write how much of a core those got which need one."""
     hurry()
-    # Imports and the first look at this machine take time, which would be that of the first pipeline.
-    async with Benchmark(folder / f"before {names[0]}.db"):
-        pass
     json.dump({name: await run(name, folder / f"{name}.db") for name in names}, sys.stdout)
 
 

@@ -72,7 +72,7 @@ async def follow(
         if closing is not None:
             try:
                 ending = next(request.ending for request in requests if request.ending)
-                await closing.end(ledger, unmeasured, ending, since_epoch(now()))
+                await closing.end(ledger, unmeasured, ending, since_epoch(ending.at or now()))
             except Exception as error:
                 _logger.error("the database cannot be told how the run ended: %s", error)
         ledger.drop(REASON, ledger.account().in_flight)

@@ -23,7 +23,6 @@ from umlaut_async.store.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import ModuleType
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.description import Told
@@ -83,6 +82,8 @@ class Collector:
         self._gpus = asyncio.Event()
         """Set when the run has a metric of a GPU, or will have none."""
         self._complained = False
+        self._began = settings.started if settings.implied else None
+        """When the run began for the user, on the clock of `now()`; None as long as `open()` is waited for."""
         self._opening: Any = None
         """The module of that name, once it is imported."""
         self._tried = asyncio.Event()
@@ -162,7 +163,7 @@ class Collector:
     async def _open(self) -> None:
         try:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
-            self._opening = await in_thread(_import_opening)
+            self._opening = await in_thread(lambda: importlib.import_module("umlaut_async.collector.opening"))
             self._writer, intake = await self._opening.open_run(
                 self._settings, self._pid, self._link, self._sampler, self._ledger, self._events
             )
@@ -245,10 +246,13 @@ class Collector:
         try:
             await self._write(self._writer, durable)
             self._complained = False
-            await self._see_off(self._writer)
+            if durable or self._began is not None:
+                await self._begin(self._writer)
+            ended = max(self._began or 0, *(intake.ended(ending) for intake in self._intakes))
+            await self._see_off(self._writer, ending)
             if ending is not None:
                 deaths = [intake.death for intake in self._intakes if intake.death is not None]
-                await self._writer.finish(since_epoch(now()), ending, await self._described(), deaths)
+                await self._writer.finish(since_epoch(ended), ending, await self._described(), deaths)
         except Exception as error:
             failure = _as_store_error(error)
             if ending is None:
@@ -279,11 +283,19 @@ class Collector:
                 intake.add_events()
             await writer.write(time.time_ns(), [], durable)
 
-    async def _see_off(self, writer: Writer) -> None:
+    async def _begin(self, writer: Writer) -> None:
+        """Let the run begin now, where `open()` is to return, but with its first call or value if that came before."""
+        began = min([now() if self._began is None else self._began, *(intake.first for intake in self._intakes)])
+        if began != self._began:
+            await writer.begin(self._intakes[0].process_id, since_epoch(int(began)), since_epoch(now()))
+            self._began = int(began)
+
+    async def _see_off(self, writer: Writer, ending: Ending | None) -> None:
         """Let go of the processes that have ended before the run."""
         for intake in self._intakes[1:]:
             if intake.ending is not None:
-                await writer.leave(intake.process_id, since_epoch(now()), intake.ending.how, intake.death)
+                ended = since_epoch(intake.ended(ending))
+                await writer.leave(intake.process_id, ended, intake.ending.how, intake.death)
                 self._intakes.remove(intake)
                 self._watched.see_off(intake)
                 await intake.close()
@@ -301,10 +313,6 @@ class Collector:
 
 def _ending_of(requests: list[FlushRequest]) -> Ending | None:
     return next((request.ending for request in requests if request.ending), None)
-
-
-def _import_opening() -> ModuleType:
-    return importlib.import_module("umlaut_async.collector.opening")
 
 
 def _as_store_error(error: Exception) -> StoreError:

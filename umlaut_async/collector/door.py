@@ -130,7 +130,9 @@ class Door:
             await self.reply()
             await guest.channel.ended()
             if not connection.has_ended:
-                connection.link.request(FlushRequest(lambda error: None, Ending(LOST, await guest.watch.how())))
+                noticed = now()
+                ending = Ending(LOST, await guest.watch.how(), noticed)
+                connection.link.request(FlushRequest(lambda error: None, ending))
         finally:
             guest.watch.close()
             if guest in self._guests:

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from umlaut_async.clock import now
 from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.collector import Collector
@@ -98,9 +99,9 @@ async def _collect(channel: Channel) -> None:
 async def _end_with(connection: Connection, watch: Watch, channel: Channel) -> None:
     """End the run when the measured process has gone without ending it."""
     await channel.ended()
-    how = UNKNOWN
+    how, noticed = UNKNOWN, now()
     try:
         how = await watch.how()
     except Exception:
         logging.getLogger(_LOGGER).exception("how the process ended could not be found out, which is a defect")
-    connection.link.request(FlushRequest(lambda error: None, Ending(LOST, how)))
+    connection.link.request(FlushRequest(lambda error: None, Ending(LOST, how, noticed)))

@@ -88,6 +88,20 @@ class Intake:
         self.missed = self.samples_dropped = 0
         """How many ticks were missed, and samples dropped, from the beginning of the process."""
 
+    @property
+    def first(self) -> float:
+        """When its first call began, or its first value was recorded, on the clock of `now()`."""
+        return self._rows.first
+
+    def ended(self, run: Ending | None) -> int:
+        """Return when the part of the process in the run ended, on the clock of `now()`: after all its calls.
+
+        Args:
+            run: How the run ends, if it does.
+        """
+        asked = (self.ending and self.ending.at) or (run and run.at) or now()
+        return max(asked, self._rows.last)
+
     async def close(self) -> None:
         """Let go of what reads for the process."""
         await self.sampler.close()
@@ -115,26 +129,27 @@ class Intake:
             for call in calls:
                 call.abandon()
         elif self.death is None:
-            self._lose(calls, ending.how, vitals.seen(self.pid))
+            self._lose(calls, ending, vitals.seen(self.pid))
         await self._take_records(requests)
         if ending.status != LOST:
             # Those of another process that does not answer, as one that is stopped.
-            self._write_off(self.link.open_calls.copy().values(), "abandoned")
+            self._write_off(self.link.open_calls.copy().values(), now(), "abandoned")
 
-    def _write_off(self, calls: Collection[Call], status: str) -> list[Row]:
-        spans = [self._rows.lost(call, status) for call in calls]
+    def _write_off(self, calls: Collection[Call], ended: int, status: str) -> list[Row]:
+        spans = [self._rows.lost(call, ended, status) for call in calls]
         self._ledger.take(len(spans))
         for span in spans:
             self.link.open_calls.pop(span[2], None)
             self._writer.units.add((span,))
         return spans
 
-    def _lose(self, calls: Collection[Call], how: str, seen: Seen) -> None:
+    def _lose(self, calls: Collection[Call], ending: Ending, seen: Seen) -> None:
         """Take note that the process has ended without a word, in the midst of calls."""
-        spans = self._write_off(calls, LOST)
+        ended = ending.at or now()
+        spans = self._write_off(calls, ended, LOST)
         open_calls = tuple(OpenCall(span[4], span[7]) for span in spans)
-        identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(now())
-        self.death = Death(*identity, open_calls, Witness(how, *seen))
+        identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(ended)
+        self.death = Death(*identity, open_calls, Witness(ending.how, *seen))
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:
         waiting = len(self.link.records)

@@ -32,6 +32,24 @@ async def add_process(session: AsyncSession, run_uuid: str, process: dict[str, A
     return member.id
 
 
+async def begin_process(session: AsyncSession, run_uuid: str, process_id: int, started: int, seen: int) -> None:
+    """Write when a process began to take part in its run, and when that began: with the first of its processes.
+
+    Args:
+        session: A session in a transaction.
+        run_uuid: The key of the run.
+        process_id: The key of the process.
+        started: The time, in nanoseconds since the epoch.
+        seen: When the process is known to live, in the same.
+    """
+    # Of two that do so at once, the second waits here, and then sees what the first has written.
+    await session.scalars(select(Run.uuid).where(Run.uuid == run_uuid).with_for_update())
+    row = update(Process).where(Process.id == process_id)
+    await session.execute(row.values(started=started, last_seen=seen))
+    first = select(func.min(Process.started)).where(Process.run_uuid == run_uuid).scalar_subquery()
+    await session.execute(update(Run).where(Run.uuid == run_uuid).values(started=first))
+
+
 async def find_process(session: AsyncSession, run_uuid: str, pid: int) -> int | None:
     """Return the key that a process of this machine has in a run; others of the run may have the same pid elsewhere."""
     here = select(Process.id).where(Process.host == socket.gethostname(), Process.pid == pid)
@@ -100,9 +118,11 @@ async def end_part(
     # Of two that end at once, the second waits here, and then sees the end of the first.
     run = (await session.scalars(select(Run).where(Run.uuid == run_uuid).with_for_update())).one()
     run.collector = merged(run.collector, collector, ending.status)
-    others = select(func.count()).where(Process.run_uuid == run_uuid, Process.ended.is_(None))
-    if not (await session.scalars(others)).one():
-        run.ended = ended
+    members = select(func.count(), func.count(Process.ended), func.max(Process.ended))
+    count, left, last = (await session.execute(members.where(Process.run_uuid == run_uuid))).one()
+    if left == count:
+        # Who is the last to write its end was not always the last to end.
+        run.ended = max(ended, last or 0)
         run.status = run.collector["status"]
 
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async.clock import now
 from umlaut_async.collector import joining, process, thread
 from umlaut_async.collector.account import Accounting, Ledger, Tally
 from umlaut_async.collector.address import Address, new_address, publish, remove, withdraw
@@ -200,7 +201,7 @@ class Recorder:
             self.link.recording = False
         finally:
             # Also if Ctrl-C comes here: whoever ends the run after this waits for the same answer.
-            self.link.request(FlushRequest(self._answer_end, ending))
+            self.link.request(FlushRequest(self._answer_end, ending._replace(at=now())))
 
     def end_at_exit(self, answer: Answer, ending: Ending) -> None:
         """Do what `end` does, at the end of the interpreter, which daemon threads may not notice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -111,6 +112,10 @@ class Rows:
         self._threads = ThreadNames()
         self._shown: dict[int, str] = {}
         """The threads of running calls, by the numbers of these."""
+        self.first: float = inf
+        """When the first call began, or the first value was recorded, on the clock of `now()`."""
+        self.last: int = 0
+        """When the last call ended, or the last value was recorded."""
 
     def add_stage(self, stage: StageRecord) -> None:
         """Take note of a stage."""
@@ -171,10 +176,12 @@ class Rows:
         """Let go of what is known of a running call."""
         self._shown.pop(number, None)
 
-    def lost(self, call: Call, status: str = LOST) -> Row:
+    def lost(self, call: Call, ended: int, status: str = LOST) -> Row:
         """Return the span of a call whose process has ended without a word, or does not answer at the end."""
         *span, _, producing, _, error = self.running(call)
-        return *span, now() - call.started, producing, status, error
+        ended = max(ended, call.started)
+        self.last = max(self.last, ended)
+        return *span, ended - call.started, producing, status, error
 
     def call(self, record: CallRecord) -> Unit:
         """Return the span and the results of a call that has ended."""
@@ -185,7 +192,10 @@ class Rows:
         if error is not None:
             error = storable(error)
         span = (*self._span(stage, number, parent, task, started), duration, producing, status, error)
-        ended = self._epoch + started + duration
+        ended = started + duration
+        if ended > self.last:
+            self.last = ended
+        recorded = self._epoch + ended
         results: list[Row] = []
         for metric in self._stages[stage].metrics:
             position, reduce, described, source, edge, elsewhere, needs_entries, needs_edges = metric
@@ -197,7 +207,7 @@ class Rows:
                 # Without a series a call has none of the readings either.
                 outcome = reduce(record, tracked, None, None, None, duration) if source is None else None
             else:
-                samples = series.summary(number, started, started + duration)
+                samples = series.summary(number, started, ended)
                 if elsewhere:
                     edges = series.take_edges(number)
                     off = _distance(series.probe, started, duration, edges)
@@ -220,13 +230,13 @@ class Rows:
                 text = None if data is None else _encode(data).decode()
                 identity = next(self._result_ids), self.process_id, span[0]
                 series_id = None if series is None else self._base + series.number
-                results.append((*identity, *described, value, text, series_id, provenance, ended))
+                results.append((*identity, *described, value, text, series_id, provenance, recorded))
             elif needs_entries and status == "ok":
                 self._report_absent("untracked", described)
             elif series is not None and series.provenance == "unavailable" and self._is_news(stage, described):
                 identity = next(self._result_ids), self.process_id, span[0]
                 series_id = self._base + series.number
-                results.append((*identity, *described, None, None, series_id, "unavailable", ended))
+                results.append((*identity, *described, None, None, series_id, "unavailable", recorded))
         for loop_series in self._stages[stage].loops:
             loop_series.forget(number)
         return span, *results
@@ -253,6 +263,7 @@ class Rows:
     def value(self, record: ValueRecord) -> Unit:
         """Return the result of a value that the user recorded."""
         recorded, measure_type, description, unit, method, value, data = record
+        self.first, self.last = min(self.first, recorded), max(self.last, recorded)
         head = (next(self._result_ids), self.process_id, None, method, measure_type, description, unit)
         return None, (*head, value, data, None, "measured", self._epoch + recorded)
 
@@ -266,6 +277,8 @@ class Rows:
     def _span(self, stage_number: int, number: int, parent: int | None, task: str | int, started: int) -> Row:
         """Return the columns of a span that are known from its start."""
         stage, base = self._stages[stage_number], self._base
+        if started < self.first:
+            self.first = started
         if not isinstance(task, str):
             task = self._threads[task]
         elif not task.isascii():

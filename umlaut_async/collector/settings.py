@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NamedTuple, Self
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
 from umlaut_async.probes import nvml
@@ -44,7 +44,7 @@ class RunSettings(NamedTuple):
     limits: Limits = Limits()
     """How much may wait in a buffer."""
     started: int = 0
-    """When it begins, in nanoseconds since the epoch: before its first call, and so before its collector."""
+    """When its beginning was asked for, on the clock of `now()`: before its first call, and so before its collector."""
     gpus: bool = False
     """Whether it has a metric of a GPU."""
     path: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class RunSettings(NamedTuple):
             beside=tuple(address for address in inherited() if address.pid != pid),
             joins=joins,
             pid=pid,
-            started=since_epoch(now()),
+            started=now(),
             gpus=nvml.wanted(),
             path=tuple(map(str, sys.path)),  # It may hold anything.
         )

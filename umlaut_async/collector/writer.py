@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.collector.batches import Doubt, Rest
-from umlaut_async.collector.membership import add_process, end_part, end_processes, end_run, heartbeat
+from umlaut_async.collector.membership import add_process, begin_process, end_part, end_processes, end_run, heartbeat
 from umlaut_async.collector.statements import store
 from umlaut_async.collector.tails import Tail
 from umlaut_async.collector.units import Units, process_of_unit
@@ -99,6 +100,20 @@ class Writer:
         """Take rows of a process that is in the database."""
         self._ledgers[process_id] = ledger
         self._living.add(process_id)
+
+    async def begin(self, process_id: int, started: int, seen: int) -> None:
+        """Write when a process began to take part in the run; with the first one the run began.
+
+        Args:
+            process_id: The key of the process.
+            started: The time, in nanoseconds since the epoch.
+            seen: When the process is known to live, in the same.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        work = partial(begin_process, run_uuid=self.run_uuid, process_id=process_id, started=started, seen=seen)
+        await run_transaction(self._engine, work)
 
     async def beat(self, seen: int) -> None:
         """Store that the processes of the run live, if that can be done at present.

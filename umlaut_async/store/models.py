@@ -64,7 +64,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One run of a pipeline: from the first supervised call, or `open()`, to `close()`."""
+    """One run of a pipeline: from the return of `open()`, or the first call or value, to when its end was asked for."""
 
     __tablename__ = "run"
 
