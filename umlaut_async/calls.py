@@ -114,6 +114,10 @@ class Call:
             parent = parent.parent
         return None if parent is None else parent.number
 
+    def producing(self) -> int | None:
+        """Return the nanoseconds that a generator has been inside its producer so far; None of any other call."""
+        return None
+
     def resume(self) -> None:
         """Begin a step; a call of this class has none."""
 
@@ -201,6 +205,16 @@ class SteppedCall(Call):
         self._running = self._longest = self._resumed = 0
         self._first_item: int | None = None
         super().__init__(plan)
+
+    def producing(self) -> int | None:
+        """Return the nanoseconds that a generator has been inside its producer so far; None of any other call."""
+        if self._items is None:
+            return None
+        # Another thread asks. Where a step begins or ends just now, the answer may be wrong by that one step.
+        running, moment = self._running, now()
+        if self._token is not None:
+            running += moment - self._resumed
+        return max(0, min(running, moment - self.started))
 
     def resume(self) -> None:
         """Begin a step."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SLOWEST = 10
 YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
+_OPEN = ("running", "lost")
+"""The status of calls that have not ended, as far as is known."""
 _JOULE = 1e6
 """In µJ."""
 
@@ -171,16 +173,21 @@ def _stage_table(session: Session, run: RunInfo, ask_what_was_used: Callable[[],
     producing_time: dict[int, int] = {}
     if yielding:
         for position, (stage, duration, time) in enumerate(zip(of_calls, durations, producing, strict=True)):
-            if time is not None and duration is not None and stage in yielding:
+            if stage not in yielding:
+                continue
+            if time is not None:
                 inside[position] = max(0, time)
-                producing_time[stage] = producing_time.get(stage, 0) + max(0, time)
+                if duration is not None:
+                    producing_time[stage] = producing_time.get(stage, 0) + max(0, time)
+            elif statuses[position] in _OPEN:
+                inside[position] = 0  # As far as is known, it was at work in what it calls alone.
     ends = [
         wall if duration is None else start + duration if duration > 0 else start
         for start, duration in zip(starts, durations, strict=True)
     ]
     timeline = Timeline.of_columns((ids, parents, of_calls, tasks, starts, ends, inside), wall, len(numbers))
     divided = budget(timeline)
-    waited = _waited(timeline, [name for name, _ in numbers])
+    waited = _waited(timeline, [name for name, _ in numbers], durations)
     used = ask_what_was_used()
     stages = [
         StageRow(
@@ -221,12 +228,12 @@ def percentile(ordered: Sequence[float], part: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def _waited(timeline: Timeline, names: Sequence[str]) -> dict[int, Counter[str]]:
-    """Return the nanoseconds that each stage waited for the generators that it consumed, by their names."""
+def _waited(timeline: Timeline, names: Sequence[str], durations: Sequence[int | None]) -> dict[int, Counter[str]]:
+    """Return the nanoseconds that calls of each stage, once ended, had waited for generators, by the names of these."""
     found: dict[int, Counter[str]] = defaultdict(Counter)
     for position in timeline.yielding:
         parent = timeline.parents[position]
-        if parent != NOBODY:
+        if parent != NOBODY and durations[parent] is not None:
             found[timeline.stages[parent]][names[timeline.stages[position]]] += timeline.producing[position] or 0
     return found
 

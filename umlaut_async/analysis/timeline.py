@@ -28,7 +28,7 @@ class Call(NamedTuple):
     start: int
     end: int
     producing: int | None = None
-    """Of a generator or iteration that has ended: the time spent inside the producer; None for all other kinds."""
+    """Of a generator or iteration: the time spent inside the producer so far; None for all other kinds."""
 
 
 class Step(NamedTuple):

@@ -39,6 +39,15 @@ class DistantCall:
         self.parent = opened.parent
         self.task = opened.task
         self.started = opened.started
+        self._producing = opened.producing
+
+    def go_on(self, opened: wire.OpenCall) -> None:
+        """Take note of what is told of it anew."""
+        self._producing = opened.producing
+
+    def producing(self) -> int | None:
+        """Return the nanoseconds that a generator has been inside its producer so far; None of any other call."""
+        return self._producing
 
     def abandon(self) -> None:
         """Leave it to the process, which has ended it or has gone."""
@@ -145,6 +154,9 @@ class Connection:
         self.link.append(stage)
 
     def _open(self, opened: wire.OpenCall) -> None:
+        if isinstance(known := self.link.open_calls.get(opened.number), DistantCall):
+            known.go_on(opened)
+            return
         self.link.open_calls[opened.number] = DistantCall(opened)  # type: ignore[assignment]  # as far as it is needed
         for series, _ in self._stages[opened.stage]:
             if isinstance(series, LoopSeries):

@@ -38,6 +38,9 @@ _EDGE_DEADLINE = FIRST_DEADLINE + 1
 """How many seconds a flush waits for edge readings of calls that have ended: until they are taken or given up."""
 _EDGE_LOOK = 0.01
 """How often it looks for them, in seconds."""
+_NEVER = -1
+_PRODUCING = -3
+"""The place in the row of a call of the time inside its producer."""
 _TURN = 500
 """How many records are taken before the sampling tasks get their turn."""
 
@@ -80,7 +83,8 @@ class Intake:
         self._events = events
         self._held: list[CallRecord] = []
         self._ended: set[int] = set()
-        self._shown: set[int] = set()
+        self._shown: dict[int, int | None] = {}
+        """What was stored of running calls: the time inside the producer so far, by the number."""
         self._running: dict[int, Row] = {}
         self._open_calls: dict[int, Call] = {}
         self._drops: Counter[str] = Counter()
@@ -269,18 +273,19 @@ class Intake:
             self._rows.leave_out(number)
             self._writer.add_unrecorded(key(self.process_id, number))
         self.link.shown -= self._ended
-        self._shown -= self._ended
+        for number in self._ended & self._shown.keys():
+            del self._shown[number]
         self._ended.clear()
         self._running = {
             number: self._rows.running(call)
             for number, call in self._open_calls.items()
-            if number not in self._shown and self.link.show(number)
+            if self._shown.get(number, _NEVER) != call.producing() and self.link.show(number)
         }
         return list(self._running.values())
 
     def stored(self) -> None:
         """Take note that what was handed to the writer is stored."""
-        self._shown |= self._running.keys()
+        self._shown.update((number, row[_PRODUCING]) for number, row in self._running.items())
 
     @property
     def has_events(self) -> bool:

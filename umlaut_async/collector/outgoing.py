@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from umlaut_async.clock import now
 from umlaut_async.collector import wire
 from umlaut_async.collector.lacks import dropped_samples
 from umlaut_async.collector.loops import LoopSeries
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.series import Edges, Series
     from umlaut_async.records import CallFields, CallRecord, EventRecord, StageRecord
+
+
+_PROGRESS = 500_000_000
+"""After how many nanoseconds it is told anew how long generators have been inside their producers."""
 
 
 class _LocalMetric(NamedTuple):
@@ -52,6 +57,8 @@ class Outgoing:
         self._local: dict[int, list[_LocalMetric]] = {}
         self._shown: dict[int, str] = {}
         """The calls that the collector knows to be running, and who runs them."""
+        self._told = 0
+        """When it was told last how much of their time generators have spent in their producers."""
         self._announced: set[int] = set()
         self._provenance: dict[int, str | None] = {}
 
@@ -135,12 +142,17 @@ class Outgoing:
             self._link.shown.discard(number)
             if self._shown.pop(number, None) is not None:
                 batch.unrecorded.append(number)
+        if anew := bool(batch.requests) or now() - self._told > _PROGRESS:
+            self._told = now()
         for number, call in open_calls.items():
+            task, producing = self._shown.get(number), call.producing()
             # Its record may have gone meanwhile, and would not come again.
-            if number in self._shown or not self._link.show(number):
+            if (task is not None and (producing is None or not anew)) or not self._link.show(number):
                 continue
-            task = self._shown[number] = self._task(call.task)
-            batch.opened.append(wire.OpenCall(number, call.plan.stage, call.parent_number(), task, call.started))
+            if task is None:
+                task = self._shown[number] = self._task(call.task)
+            opened = number, call.plan.stage, call.parent_number(), task, call.started, producing
+            batch.opened.append(wire.OpenCall(*opened))
 
     def _task(self, task: str | int) -> str:
         return storable(task) if isinstance(task, str) else self._threads[task]

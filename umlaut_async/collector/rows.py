@@ -170,7 +170,8 @@ class Rows:
         if not isinstance(task, str):
             # When the call has ended, its thread may have as well.
             task = self._shown[call.number] = self._threads[task]
-        return *self._span(call.plan.stage, call.number, parent, task, call.started), None, None, "running", None
+        span = self._span(call.plan.stage, call.number, parent, task, call.started)
+        return *span, None, call.producing(), "running", None
 
     def leave_out(self, number: int) -> None:
         """Let go of what is known of a running call."""

@@ -60,6 +60,8 @@ class OpenCall(NamedTuple):
     parent: int | None
     task: str
     started: int
+    producing: int | None = None
+    """The time inside the producer so far, of a generator; it is told of again as that grows."""
 
 
 class Edge(NamedTuple):

@@ -116,7 +116,7 @@ class Span(Base):
     started: Mapped[int]
     duration: Mapped[int | None]
     producing: Mapped[int | None]
-    """Of a generator or iteration: the time spent inside the producer."""
+    """Of a generator or iteration: the time spent inside the producer, so far where it is running."""
     status: Mapped[str]
     """running | ok | error | cancelled | closed | abandoned | lost"""
     error: Mapped[str | None]
