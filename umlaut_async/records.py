@@ -24,7 +24,10 @@ class MetricRecord(NamedTuple):
     series: int | None
     """The number of the series that it samples."""
     edge: int | None
-    """The position in a call's record of what the caller reads at the edges; None where the collector reads all."""
+    """The position in a call's record of what the caller reads at the edges; None where the collector reads all.
+
+    Of a counter, before and behind it are the moments between which it was read.
+    """
 
 
 class StageRecord(NamedTuple):

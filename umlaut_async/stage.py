@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from umlaut_async.calls import Call, SteppedCall
+from umlaut_async.clock import now
+from umlaut_async.metrics.edges import NEEDS_EDGES
 from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
@@ -91,22 +93,25 @@ class Stage:
 
     def _new_plan(self, link: Link) -> Plan:
         number = next(link.stages)
-        edges: dict[Hashable, int] = {}
+        edges: dict[tuple[Hashable, bool], int] = {}
         readers: list[Callable[[], Reading]] = []
         subscriptions: dict[Series | LoopSeries, int | None] = {}
         records = []
         for metric in self._metrics:
             probe = metric.probe()
+            reduction = metric.reduction or ("difference" if metric.counter else "mean")
             series = edge = None
             if probe is not None:
                 series = link.series_of(metric, probe)
                 cheap = probe.read if probe.place is Place.CALLER else probe.beside
                 if cheap is not None:
-                    edge = edges.setdefault(probe.key, len(readers))
-                    if edge == len(readers):
-                        readers.append(cheap)
+                    timed = reduction in NEEDS_EDGES
+                    if (probe.key, timed) not in edges:
+                        # Of a counter, also when it is read: that is outside of the call, which may be shorter.
+                        readers += (now, cheap, now) if timed else (cheap,)
+                        edges[probe.key, timed] = len(readers) - 1 - timed
+                    edge = edges[probe.key, timed]
                 subscriptions[series] = edge
-            reduction = metric.reduction or ("difference" if metric.counter else "mean")
             records.append(
                 MetricRecord(
                     storable(metric.measure_type),

@@ -6,19 +6,21 @@ import asyncio
 import json
 import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import best_of_three, read, run_script_in
-from umlaut_async import BenchmarkSupervisor, Metric
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, MemoryMetric, Metric
 from umlaut_async.metrics.edges import FAR, NEAR, distance, share
+from umlaut_async.store.reading import reading
+from umlaut_async.store.stage_queries import used
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import EndedCalls
-    from umlaut_async import Benchmark
+    from tests.support import EndedCalls, Rows
 
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux")
 
@@ -81,6 +83,33 @@ async def test_a_result_says_whether_its_readings_were_near(benchmark: Benchmark
     provenances = [call["results"]["late"]["provenance"] for call in ended_calls()][1:]
     assert provenances[::2] == ["estimated"] * 3
     assert "measured" in provenances[1::2]
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+async def test_the_cpu_of_calls_shorter_than_their_readings(database: Path, rows: Rows, collector: str) -> None:
+    """What the readings themselves take lies outside such a call: its CPU is estimated, or absent with an event."""
+    cores = os.cpu_count() or 1
+    async with Benchmark(database, collector=collector) as benchmark:
+        metrics = [CPUMetric("cpu"), MemoryMetric("memory")]
+        short = BenchmarkSupervisor(metrics, benchmark, "short")(abs)
+        for number in range(1000):
+            short(number)
+        for _ in range(3):
+            BenchmarkSupervisor(metrics, benchmark, "long")(time.sleep)(0.05)
+    found = rows(
+        "select span.name, duration, value, provenance from span left join result on span = span.id and type = 'cpu'"
+    )
+    assert all(row["value"] <= 101 * cores for row in found if row["value"] is not None)
+    assert all(row["value"] is None or row["provenance"] == "estimated" for row in found if row["duration"] < 5000)
+    assert {row["name"] for row in found if row["provenance"] == "measured"} >= {"long"}
+    told = {event["data"]["stage"] for event in rows("select data from event where kind = 'too-short'")}
+    assert told == {row["name"] for row in found if row["value"] is None} == {"short"}
+    (run,) = rows("select uuid from run")
+    with reading(database) as session:
+        cpu = used(session, run["uuid"])["short", "function"].get("cpu")
+    assert cpu is None or (cpu.provenance == "estimated" and (cpu.over_time or 0) <= 101 * cores)
+    memory = rows("select distinct provenance from result where type = 'memory'")
+    assert memory == [{"provenance": "measured"}]
 
 
 TREE = """

@@ -217,12 +217,18 @@ class Rows:
                         first, last = (entered[edge], first), (left[edge], last)
                 elif edge is not None:
                     first, last, elapsed = entered[edge], left[edge], duration
+                if needs_edges and edge is not None:
+                    before, behind = entered[edge - 1], left[edge + 1]
+                    here = distance(started, duration, before, behind, 0)
+                    off = max(off, here)
+                    if here > NEAR and not elsewhere:
+                        elapsed = behind - before
                 try:
                     if needs_edges and off >= FAR:
                         raise TooShortError
                     outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
                 except TooShortError:
-                    self._report_absent("too-early" if started < self._ready else "too-short", described)
+                    self._report_absent("too-early" if elsewhere and started < self._ready else "too-short", described)
             if outcome is not None:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
