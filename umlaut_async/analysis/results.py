@@ -15,7 +15,7 @@ from umlaut_async.analysis.selectors import select, select_one
 from umlaut_async.analysis.tables import Column, Kind, Table
 from umlaut_async.errors import ArgumentError
 from umlaut_async.store import queries, run_queries
-from umlaut_async.store.reading import reading
+from umlaut_async.store.reading import querying, reading
 
 if TYPE_CHECKING:
     import os
@@ -68,11 +68,15 @@ class Results:
         if is_old(db_file):
             self._read_file = copied(db_file)
             weakref.finalize(self, remove, self._read_file)
-        with self.session():
+        with self._reading():
             pass
 
     def session(self) -> AbstractContextManager[Session]:
         """Open the database for queries of your own through SQLAlchemy: `with results.session() as session`."""
+        return querying(self._read_file)
+
+    def _reading(self) -> AbstractContextManager[Session]:
+        """Open the database for what this package asks: where that fails, the database is looked at."""
         return reading(self._read_file)
 
     def runs(
@@ -102,7 +106,7 @@ class Results:
             SelectorError: The selector means no run, or may mean several things.
         """
         wanted = RunFilter(tag, name, status, since, before, limit)
-        with self.session() as session:
+        with self._reading() as session:
             found = queries.runs(session) if selector is None else select(session, selector)
         return [RunResults(self, info) for info in wanted.apply(found)]
 
@@ -112,7 +116,7 @@ class Results:
         Raises:
             SelectorError: The selector means no run, or several.
         """
-        with self.session() as session:
+        with self._reading() as session:
             return RunResults(self, select_one(session, selector))
 
     def compare(self, base: str, new: str, *, margin: float = MARGIN, metrics: Sequence[str] = ()) -> Comparison:
@@ -129,14 +133,14 @@ class Results:
             SelectorError: A selector means no run that ended well, may mean several things, or both mean the same run.
             MissingExtraError: scipy is not installed.
         """
-        with self.session() as session:
+        with self._reading() as session:
             return compare(session, base, new, margin=margin, metrics=metrics)
 
     def __repr__(self) -> str:
         return f"Results({self.db_file!r})"
 
     def _repr_html_(self) -> str:
-        with self.session() as session:
+        with self._reading() as session:
             return card.runs_html(queries.runs(session, details=False))
 
 
@@ -180,7 +184,7 @@ class RunResults:
     @property
     def stages(self) -> Table:
         """The stages in the order of their first calls; of each type of metric `n`, `mean`, `min` and `max`."""
-        with self._results.session() as session:
+        with self._results._reading() as session:
             found = queries.stages(session, self.uuid)
         types = sorted({type_ for stage in found for type_ in stage.metrics})
         kinds = _STAGES | {f"{type_}_{each}": _statistic_kind(each) for type_ in types for each in _STATISTICS}
@@ -197,19 +201,19 @@ class RunResults:
     @property
     def calls(self) -> Table:
         """The supervised calls in the order of their start; those that are running have no duration yet."""
-        with self._results.session() as session:
+        with self._results._reading() as session:
             return Table.of_rows("calls", _CALLS, run_queries.calls(session, self.uuid))
 
     @property
     def results(self) -> Table:
         """The values of metrics, of trackers and of `log`, in the order in which they were recorded."""
-        with self._results.session() as session:
+        with self._results._reading() as session:
             return Table.of_rows("results", _RESULTS, run_queries.results(session, self.uuid))
 
     @property
     def events(self) -> Table:
         """What one must know before trusting the numbers: drops, gaps, metrics that could not be read."""
-        with self._results.session() as session:
+        with self._results._reading() as session:
             return Table.of_rows("events", _EVENTS, run_queries.events(session, self.uuid))
 
     def samples(self, metric: str, stage: str | None = None, points: int | None = None) -> Table:
@@ -226,7 +230,7 @@ class RunResults:
         Raises:
             ArgumentError: Nothing was sampled under this name, there is no such stage, or too few points are asked for.
         """
-        with self._results.session() as session:
+        with self._results._reading() as session:
             chosen = _chosen_series(session, self.uuid, metric, stage)
             if points is not None:
                 return _overview(session, chosen, points)
@@ -246,7 +250,7 @@ class RunResults:
         return f"<run {self.uuid[:8]} of {self.name!r}: {self.info.status}>"
 
     def _repr_html_(self) -> str:
-        with self._results.session() as session:
+        with self._results._reading() as session:
             return card.run_html(session, self.info)
 
 
