@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 Trace = dict[str, Any]
 
 
+def lane(event: Trace) -> tuple[int, str]:
+    """Return where an edge of a call is shown: by the number alone it would be the same in all processes."""
+    (kind,) = event["id2"].items()
+    assert "id" not in event
+    assert kind[0] == "local"
+    return event["pid"], kind[1]
+
+
 def check(events: Sequence[Trace]) -> None:
     """Check the rules of the format."""
     assert all(before["ts"] <= after["ts"] for before, after in pairwise(events))
     assert {event["ph"] for event in events} <= set("MbeCi")
     named = {event["pid"] for event in events if event["ph"] == "M" and event["name"] == "process_name"}
-    open_: dict[tuple[str, str], list[Trace]] = defaultdict(list)
+    open_: dict[tuple[str, tuple[int, str]], list[Trace]] = defaultdict(list)
     for event in events:
         assert isinstance(event["name"], str)
         assert isinstance(event["pid"], int)
@@ -43,9 +51,9 @@ def check(events: Sequence[Trace]) -> None:
         elif event["ph"] == "i":
             assert event["s"] in "gpt"
         elif event["ph"] == "b":
-            open_[event["cat"], event["id"]].append(event)
+            open_[event["cat"], lane(event)].append(event)
         elif event["ph"] == "e":
-            began = open_[event["cat"], event["id"]].pop()
+            began = open_[event["cat"], lane(event)].pop()
             assert (began["name"], began["pid"]) == (event["name"], event["pid"])
     assert not any(open_.values())
     # What is no counter, instant or metadata would be left over if the checks above saw too little.
@@ -72,19 +80,19 @@ def test_a_thousand_concurrent_calls(concurrent: Path, umlaut: Umlaut) -> None:
     assert began.keys() == calls.keys()
     assert len(calls) == 2 * CONCURRENT + 1
     # As many lanes as calls at once, less those that lie within their caller.
-    assert len({event["id"] for event in began.values()}) == CONCURRENT
+    assert len({lane(event) for event in began.values()}) == CONCURRENT
     base = support.read(concurrent, "select min(started) as base from run")[0]["base"]
-    depth: dict[str, list[str]] = defaultdict(list)
+    depth: dict[tuple[int, str], list[str]] = defaultdict(list)
     for event in events:
         if event["ph"] == "b":
             call = calls[event["args"]["call"]]
             assert round(event["ts"] * 1000) == call["started"] - base
             # Whatever encloses a call on its lane called it.
-            if outer := depth[event["id"]]:
+            if outer := depth[lane(event)]:
                 assert call["parent"] == int(outer[-1])
             outer.append(event["args"]["call"])
         elif event["ph"] == "e":
-            call = calls[depth[event["id"]].pop()]
+            call = calls[depth[lane(event)].pop()]
             assert round(event["ts"] * 1000) == call["started"] + call["duration"] - base
     samples = support.read(concurrent, "select t, value from sample order by t")
     counted = [(round(event["ts"] * 1000) + base, event["args"]["MiB"]) for event in events if event["ph"] == "C"]
@@ -98,7 +106,7 @@ def test_everything_is_in_it(made: Path, umlaut: Umlaut) -> None:
     assert (train["name"], train["args"]["time: t (sec)"]) == ("train", 1.5)
     assert load["args"]["error"] == "no"
     assert load["args"]["memory: the memory (MiB)"] == 3.25
-    assert load["id"] == train["id"]
+    assert lane(load) == lane(train)
     assert running["args"]["status"] == "running"
     counters = Counter(event["name"] for event in events if event["ph"] == "C")
     assert counters == {"memory (MiB)": SAMPLES, "cpu (%)": 2}
@@ -121,7 +129,7 @@ def test_several_runs_and_compressed(made: Path, umlaut: Umlaut) -> None:
 def test_two_processes_have_the_same_calls(store: Store, database: Path, umlaut: Umlaut) -> None:
     store(run(), process(), process(number=2), span("a"), span("a", process_id=2))
     events = [event for event in trace(umlaut, database) if event["ph"] == "b"]
-    assert len({event["id"] for event in events}) == 2
+    assert len({lane(event) for event in events}) == 2
 
 
 def test_hostile_texts(store: Store, database: Path, umlaut: Umlaut) -> None:

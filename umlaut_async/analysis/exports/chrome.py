@@ -113,7 +113,8 @@ class _Run:
             event = {
                 "ph": "b" if edge.begins else "e",
                 "cat": "call",
-                "id": hex(process.id << _LANES | edge.lane),
+                # Local to the process, or viewers show the calls of all processes as of none.
+                "id2": {"local": hex(process.id << _LANES | edge.lane)},
                 "name": names[edge.id],
                 "pid": process.id,
                 "tid": process.id,
