@@ -58,6 +58,9 @@ def test_runs_by_what_they_are(store: Store, database: Path) -> None:
     assert found(since=BEGAN + 1) == ["cccc", "bbbb"]
     assert found(before=BEGAN + 1) == ["aaaa"]
     assert found(limit=2) == ["cccc", "bbbb"]
+    assert found(limit=0) == []
+    with pytest.raises(ArgumentError, match="at least 0, not -1"):
+        found(limit=-1)
     assert found(selector="tag:night", limit=1) == ["cccc"]
     assert results.run().uuid == "cccc"
     assert results.run("train.py").name == "train.py"

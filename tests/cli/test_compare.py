@@ -416,7 +416,11 @@ def test_a_baseline_that_did_not_end_well_is_warned_of(store: Store, umlaut: Uml
     store(*runs("base", TIMES[:1], status="error"))
     made = umlaut("baseline", database, "last")
     assert (made.exit_code, made.stdout) == (0, "base-0 train.py @baseline\n")
-    assert made.stderr == "umlaut: one of them did not end well, and will be left out of comparisons\n"
+    assert made.stderr == "umlaut: it did not end well, and will be left out of comparisons\n"
+    store(*runs("more", TIMES[:1]), *runs("other", TIMES[:2], status="error"))
+    for selector, said in (("more-0,base-0", "one"), ("tag:other", "2")):
+        made = umlaut("baseline", database, selector)
+        assert made.stderr == f"umlaut: {said} of them did not end well, and will be left out of comparisons\n"
 
 
 def test_the_database_of_the_environment(store: Store, umlaut: Umlaut, database: Path) -> None:

@@ -172,11 +172,12 @@ def test_removing_needs_a_yes(umlaut: Umlaut, database: Path) -> None:
 
 
 @pytest.mark.usefixtures("three")
-@pytest.mark.parametrize(("typed", "left", "code"), [("y\n", 2, 0), ("n\n", 3, 130), ("\x03", 3, 130)])
+@pytest.mark.parametrize(("typed", "left", "code"), [("y\n", 2, 0), ("n\n", 3, 1), ("\x03", 3, 130)])
 def test_removing_asks_on_a_terminal(database: Path, typed: str, left: int, code: int) -> None:
     shown, ended = on_a_terminal(["rm", str(database), "last"], "[y/N]:", typed)
     assert "cccccccc train_all.py · ok" in shown
     assert "Traceback" not in shown
+    assert ("umlaut: nothing was removed" in shown) == (code == 1)
     assert (len(tags(database)), ended) == (left, code)
 
 

@@ -107,6 +107,25 @@ def test_a_full_disk(database: Path, as_json: str) -> None:
     assert (ended.returncode, ended.stderr) == (1, "umlaut: No space left on device\n")
 
 
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("command", ["runs", "show", "export -f csv"])
+def test_a_closed_output(database: Path, command: str) -> None:
+    ended = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m umlaut_async {command} {database} >&-"],
+        env=support.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "umlaut: Bad file descriptor\n")
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("command", ["show", "plot", "runs", "tag"])
+def test_a_selector_without_letters_names_no_run(umlaut: Umlaut, database: Path, command: str) -> None:
+    """What a shell makes of a variable that is not set is not the newest run."""
+    refused = umlaut(command, database, "")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "'' names no run" in refused.stderr
+
+
 def test_a_fault_of_ours_is_one_line_too(umlaut: Umlaut, monkeypatch: pytest.MonkeyPatch) -> None:
     @main.command()
     def faulty() -> None:

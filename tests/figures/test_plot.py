@@ -133,6 +133,7 @@ def test_axes_of_short_times_have_the_unit_of_the_sentence(
         (("nothing",), 1, "no run has the name 'nothing'"),
         (("--from", "5", "--to", "1"), 1, "the window ends before it begins"),
         (("--from", "500"), 1, "the run ends after 3 s"),
+        (("-m", " , "), 2, "-m ' , ' names no type of series"),
         (("--png", "-"), 2, "a picture is no text"),
         (("--from", "nan"), 2, "seconds since the start of the run"),
         (("--html", "{folder}"), 2, "is a folder"),

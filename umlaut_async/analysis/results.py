@@ -103,8 +103,11 @@ class Results:
             limit: The first so many of these.
 
         Raises:
+            ArgumentError: The limit is negative.
             SelectorError: The selector means no run, or may mean several things.
         """
+        if limit is not None and limit < 0:
+            raise ArgumentError(f"limit must be at least 0, not {limit}")
         wanted = RunFilter(tag, name, status, since, before, limit)
         with self._reading() as session:
             found = queries.runs(session) if selector is None else select(session, selector)

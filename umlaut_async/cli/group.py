@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ class Group(click.Group):
         """Run a command and exit; 0 is success, 1 a failure, 2 a usage that cannot be, 130 Ctrl-C."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        if sys.stdout is None:
+            # It was closed. What is written to it fails, as on a full disk, and is not lost unsaid.
+            closed = io.FileIO(os.open(os.devnull, os.O_RDONLY), "w")
+            sys.stdout = io.TextIOWrapper(closed, "utf-8", write_through=True)
         for stream in (sys.stdout, sys.stderr):
             if callable(reconfigure := getattr(stream, "reconfigure", None)):
                 reconfigure(errors="replace")  # a locale without "µ" is no reason to fail

@@ -61,7 +61,7 @@ def baseline(db: str, run: str, name: str, add: bool) -> None:
     for each in found:
         click.echo(f"{safe(each.uuid[:SHORT_UUID])} {safe(each.name)} @{safe(name)}")
     if unfit := sum(each.status != "ok" for each in found):
-        said = "one of them" if unfit == 1 else f"{unfit} of them"
+        said = "it" if len(found) == 1 else "one of them" if unfit == 1 else f"{unfit} of them"
         click.echo(f"umlaut: {said} did not end well, and will be left out of comparisons", err=True)
 
 
@@ -90,8 +90,8 @@ def rm(context: click.Context, db: str, run: str | None, older_than: int | None,
     if not found:
         click.echo("umlaut: no run is like that; nothing was removed", err=True)
         return
-    if not yes:
-        _confirm(found)
+    if not (yes or _confirmed(found)):
+        raise click.ClickException("nothing was removed")
     with waiting(f"removing {_counted(found)}"):
         asyncio.run(remove_runs(db, [each.uuid for each in found]))
     for each in found:
@@ -109,14 +109,14 @@ def vacuum(db: str) -> None:
     click.echo(f"{safe(db)}: {before:,} bytes before, {after:,} bytes after")
 
 
-def _confirm(found: Sequence[RunInfo]) -> None:
+def _confirmed(found: Sequence[RunInfo]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(f"Removing {_counted(found)} needs --yes where nobody can be asked.")
     for run in found:
         took = "" if run.ended is None else f" · {duration((run.ended - run.started) / 1e9)}"
         shown = f"{safe(run.uuid[:SHORT_UUID])} {safe(run.name)} · {safe(run.status)} · {moment(run.started)}{took}"
         click.echo(shown, err=True)
-    click.confirm(f"Remove {_counted(found)} for good?", abort=True, err=True)
+    return click.confirm(f"Remove {_counted(found)} for good?", err=True)
 
 
 def _counted(found: Sequence[RunInfo]) -> str:

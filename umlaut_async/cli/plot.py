@@ -55,10 +55,12 @@ def plot(
     if not all(time is None or -1e9 < time < 1e9 for time in (since, until)):
         raise click.UsageError("--from and --to are seconds since the start of the run")
     chosen = None if metrics is None else [name for each in metrics.split(",") if (name := each.strip())]
+    if chosen == []:
+        raise click.UsageError(f"-m {metrics!r} names no type of series; leave it out for all")
     text_width = width or (_terminal_width() if sys.stdout.isatty() else _PIPED_WIDTH)
     columns = COLUMNS if outputs else text_width - characters.LABEL
     with reading(db) as session, waiting("reading the run"):
-        figure = build(session, select_one(session, run or "last"), chosen, since, until, columns)
+        figure = build(session, select_one(session, "last" if run is None else run), chosen, since, until, columns)
     if html is not None:
         from umlaut_async.analysis.figures.report import figure_page
 

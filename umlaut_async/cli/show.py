@@ -76,7 +76,7 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
     from umlaut_async.store import origins, queries
     from umlaut_async.store.endings import command_ends
 
-    run = select_one(session, selector or "last")
+    run = select_one(session, "last" if selector is None else selector)
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
         **view_fields(
@@ -94,7 +94,7 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
     from umlaut_async.store import origins, queries
     from umlaut_async.store.endings import command_ends
 
-    run = select_one(session, selector or "last")
+    run = select_one(session, "last" if selector is None else selector)
     yield from _heading(run)
     for end in command_ends(session, run.uuid):
         yield safe(end.sentence(), longest=1000)
