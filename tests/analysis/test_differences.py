@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from umlaut_async.analysis.differences import Difference, differences
+from umlaut_async.analysis.differences import Difference, Setting, differences
 from umlaut_async.collector.environment import gather
 
 ENVIRONMENT: dict[str, Any] = {
@@ -23,7 +23,7 @@ ENVIRONMENT: dict[str, Any] = {
 
 
 def test_equal_environments_of_this_machine_do_not_differ() -> None:
-    found = differences([gather(), gather()], [gather()])
+    found = differences([Setting(gather())] * 2, [Setting(gather())])
     assert found == ("same", ())
 
 
@@ -48,21 +48,39 @@ LOST_GPU = {"index": 1, "absent": "NVML error 15, GPU is lost"}
     ],
 )
 def test_what_differs_is_said(change: dict[str, Any], what: str, base: str, new: str, machine: bool) -> None:
-    found = differences([ENVIRONMENT, ENVIRONMENT], [ENVIRONMENT | change])
+    found = differences([Setting(ENVIRONMENT)] * 2, [Setting(ENVIRONMENT | change)])
     assert found.found == (Difference(what, (base,), (new,), machine),)
     assert found.machine == ("different" if machine else "same")
+
+
+def search(*measurements: dict[str, Any]) -> dict[str, Any]:
+    names = ["lr", "layers", "bias"]
+    return {"hyperparameters": names, "target": "loss", "low_means_good": True, "measurements": [*measurements]}
+
+
+def test_other_hyperparameters_are_a_difference_and_other_results_of_them_are_none() -> None:
+    base = [search({"lr": lr, "layers": [64, 64], "bias": True, "loss": lr}) for lr in (0.1, 0.1, 0.2)]
+    new = [search({"lr": lr, "layers": [64, 64], "bias": False, "loss": 7}) for lr in (0.13, 0.1)]
+    assert differences([Setting(ENVIRONMENT, base)], [Setting(ENVIRONMENT, new[1:])]).found == (
+        Difference("hyperparameter lr", ("0.1, 0.2",), ("0.1",), False),
+        Difference("hyperparameter bias", ("yes",), ("no",), False),
+    )
+    assert differences([Setting(ENVIRONMENT, base[:1])], [Setting(ENVIRONMENT, base[1:2])]).found == ()
+    assert differences([Setting(ENVIRONMENT)], [Setting(ENVIRONMENT, base[:1])]).found[0] == Difference(
+        "hyperparameter lr", ("unknown",), ("0.1",), False
+    )
 
 
 DAMAGED: list[Any] = [None, [], "text", {}, {"cpu": 3, "packages": {"list": 3}, "gpus": {"devices": [1]}}]
 
 
 def test_a_group_that_ran_on_two_machines_is_not_on_the_same_machine() -> None:
-    mixed = [ENVIRONMENT, ENVIRONMENT | {"host": "b"}]
+    mixed = [Setting(ENVIRONMENT), Setting(ENVIRONMENT | {"host": "b"})]
     found = differences(mixed, mixed)
     assert found == ("different", (Difference("host", ("a", "b"), ("a", "b"), True),))
 
 
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_environments_may_be_anything(damaged: Any) -> None:
-    assert differences([damaged], [damaged]).machine == "unknown"
-    assert differences([ENVIRONMENT], [damaged]).machine == "different"
+    assert differences([Setting(damaged, [damaged])], [Setting(damaged)]).machine == "unknown"
+    assert differences([Setting(ENVIRONMENT)], [Setting(damaged)]).machine == "different"

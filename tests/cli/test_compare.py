@@ -22,6 +22,7 @@ from umlaut_async.analysis import Results
 from umlaut_async.analysis.wording import COLUMNS
 from umlaut_async.cli.compared import DISPENSABLE, parts
 from umlaut_async.cli.tables import show_part
+from umlaut_async.store.models import Process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +147,19 @@ def test_what_differs_comes_before_any_number(compared: Any) -> None:
         "  arguments: unknown → x",
     ]
     assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+def test_other_hyperparameters_are_named(compared: Any) -> None:
+    sides = []
+    for tag, rate in (("base", 0.1), ("new", 0.13)):
+        made = runs(tag, TIMES[:2])
+        search = {"hyperparameters": ["lr"], "target": "loss", "measurements": [{"lr": rate, "loss": rate}]}
+        owners = [row.id for row in made if isinstance(row, Process)]
+        sides.append([*made, *(result("hyperparameters", data=search, process_id=owner) for owner in owners)])
+    shown = compared(*sides, "--json")
+    assert json.loads(shown.stdout)["differences"] == [
+        {"what": "hyperparameter lr", "base": ["0.1"], "new": ["0.13"], "machine": False}
+    ]
 
 
 def test_a_single_run_a_side_gets_advice_and_no_verdict(compared: Any) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from umlaut_async.analysis.comparison import MARGIN, Row, compare_groups
-from umlaut_async.analysis.differences import Differences, differences
+from umlaut_async.analysis.differences import Differences, Setting, differences
 from umlaut_async.analysis.observations import observe
 from umlaut_async.analysis.selectors import NoRunError, SelectorError, select
 from umlaut_async.analysis.tables import Table
 from umlaut_async.errors import ArgumentError
+from umlaut_async.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,8 +122,13 @@ def compare(
     )
     if metrics and not rows:
         raise ArgumentError(f"no run has a metric {', '.join(metrics)}")
-    found = differences([run.environment for run in before.runs], [run.environment for run in after.runs])
+    found = differences(*([_setting(session, run) for run in group.runs] for group in (before, after)))
     return Comparison(before, after, found, margin, tuple(rows))
+
+
+def _setting(session: Session, run: RunInfo) -> Setting:
+    searches = queries.trackers(session, run.uuid, "hyperparameters")
+    return Setting(run.environment, [search.data for search in searches])
 
 
 def _group(session: Session, selector: str) -> Group:

@@ -1,4 +1,4 @@
-"""In what two groups of runs differ besides their numbers: machine, versions, source, arguments."""
+"""In what two groups of runs differ besides their numbers: hyperparameters, machine, versions, source, arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Difference", "Differences", "Machine", "differences"]
+__all__ = ["Difference", "Differences", "Machine", "Setting", "differences"]
 
 Machine: TypeAlias = Literal["same", "different", "unknown"]
 
@@ -41,6 +41,14 @@ _OTHERS = (
 )
 
 
+class Setting(NamedTuple):
+    """What is known of a run besides its numbers, as it was stored."""
+
+    environment: Any
+    searches: Sequence[Any] = ()
+    """What each hyperparameter tracker recorded."""
+
+
 class Difference(NamedTuple):
     """What is not the same in all runs."""
 
@@ -60,9 +68,9 @@ class Differences(NamedTuple):
     found: tuple[Difference, ...]
 
 
-def differences(base: Sequence[Any], new: Sequence[Any]) -> Differences:
-    """Compare the environments of two groups of runs."""
-    facts = [dict(_facts(environment)) for environment in base], [dict(_facts(environment)) for environment in new]
+def differences(base: Sequence[Setting], new: Sequence[Setting]) -> Differences:
+    """Compare the settings of two groups of runs."""
+    facts = [_known(setting) for setting in base], [_known(setting) for setting in new]
     found = []
     for what in dict.fromkeys(what for side in facts for run in side for what in run):
         before, after = (tuple(dict.fromkeys(run.get(what, UNKNOWN) for run in side)) for side in facts)
@@ -76,6 +84,18 @@ def differences(base: Sequence[Any], new: Sequence[Any]) -> Differences:
 
 _GPUS = "GPUs"
 _MACHINE_FACTS = frozenset({_GPUS, *(what for what, *_ in _MACHINE)})
+
+
+def _known(setting: Setting) -> dict[str, str]:
+    """Return all that is known of a run, by what it is called; what a person has chosen comes first."""
+    chosen: dict[str, dict[str, None]] = {}
+    for search in setting.searches:
+        names, measurements = _at(search, ["hyperparameters"]), _at(search, ["measurements"])
+        for measured in measurements if isinstance(measurements, list) else ():
+            for name in names if isinstance(names, list) else ():
+                if (value := _at(measured, [str(name)])) is not None:
+                    chosen.setdefault(f"hyperparameter {name}", {})[_text(value)] = None
+    return {what: ", ".join(values) for what, values in chosen.items()} | dict(_facts(setting.environment))
 
 
 def _facts(environment: Any) -> Iterator[tuple[str, str]]:

@@ -169,13 +169,15 @@ def stages(session: Session, run_uuid: str) -> list[Stage]:
     return sorted(found.values(), key=lambda stage: (stage.first_started, stage.name, stage.kind))
 
 
-def trackers(session: Session, run_uuid: str) -> list[Tracked]:
-    """Return what was recorded outside of any call, in that order."""
+def trackers(session: Session, run_uuid: str, type_: str | None = None) -> list[Tracked]:
+    """Return what was recorded outside of any call, in that order; only of one type, if that is named."""
     query = (
         select(Result.method, Result.type, Result.description, Result.unit, Result.value, Result.data, Result.recorded)
         .where(of_run(session, Result.id, run_uuid), Result.span.is_(None))
         .order_by(Result.recorded, Result.id)
     )
+    if type_ is not None:
+        query = query.where(Result.type == type_)
     return [Tracked(*row) for row in session.execute(query)]
 
 
