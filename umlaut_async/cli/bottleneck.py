@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from umlaut_async.analysis.measures import mean_of
 from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
@@ -175,6 +174,8 @@ def _metric(stage: StageRow, measure_type: str, statistic: Literal["mean", "min"
         return MISSING
     if used.n == 0:
         return used.provenance
+    from umlaut_async.analysis.measures import mean_of
+
     value = mean_of(measure_type, used) if statistic == "mean" else getattr(used, statistic)
     return quantity(value, used.unit)
 
