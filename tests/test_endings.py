@@ -50,7 +50,7 @@ def forever():
         time.sleep(0.01)
 
 def for_a_while():
-    time.sleep(0.5)
+    time.sleep(1.7)  # longer than what the end of the interpreter waits where nothing gets on
     stage("after the main thread")
 
 asyncio.run(benchmark.open())

@@ -32,6 +32,11 @@ class Watched:
         self._lost_so_far = 0
         self._samples_dropped = self._ticks_missed = self._worst_lateness = 0
 
+    def progress(self) -> int:
+        """Return how much was taken and stored so far: as long as it grows, the collector gets on."""
+        accounts = [ledger.account() for ledger in self.ledgers]
+        return sum(account.recorded + account.stored for account in accounts)
+
     def see_off(self, intake: Intake) -> None:
         """Remember of a process that has left only what it came to: a run may have any number of these."""
         self._samples_dropped += intake.samples_dropped

@@ -15,7 +15,7 @@ from umlaut_async.collector.description import describe
 from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
-from umlaut_async.collector.vitals import Vitals, wait
+from umlaut_async.collector.vitals import Vitals, told, wait
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import nvml
 from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from umlaut_async.collector.writer import Writer
 
 _logger = logging.getLogger("umlaut_async")
-
 
 _ENVIRONMENT_PATIENCE = 0.5
 """How many seconds the end of a run waits for the description of what it ran on."""
@@ -94,7 +93,12 @@ class Collector:
         self._watched.samplers.append(self._sampler)
         self._door = None if settings.address is None else Door(settings.address, self, settings.limits)
         self.after_round: Callable[[], Awaitable[None]] | None = None
-        """Called when requests have been answered."""
+        """Called when there may be something to tell the process that is measured."""
+
+    @property
+    def progress(self) -> int:
+        """How much it has taken and stored so far."""
+        return self._watched.progress()
 
     def report(self, event: EventRecord) -> None:
         """Take an event that a reader of the numbers must know."""
@@ -110,11 +114,7 @@ class Collector:
             ended = False
             while not ended:
                 await self._pause()
-                ended = await self._round()
-                if self._door is not None:
-                    await self._door.reply()
-                if self.after_round is not None:
-                    await self.after_round()
+                ended = await told(self._round(), self._tell)
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._let_go()
@@ -190,6 +190,14 @@ class Collector:
         self._vitals.look(intake.pid for intake in self._intakes)
         if self._writer is not None:
             await self._writer.beat(time.time_ns())
+
+    async def _tell(self) -> None:
+        """Tell the processes of the run what there is to tell, also that the collector gets on."""
+        self._link.progress = self.progress
+        if self._door is not None:
+            await self._door.reply()
+        if self.after_round is not None:
+            await self.after_round()
 
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""

@@ -81,6 +81,7 @@ class Connection:
         """Signals of series that are not announced yet."""
         self._reply = wire.Reply()
         self._told: tuple[int, int] = (0, 0)
+        self._progress = 0
         self.has_ended = False
         """Whether the process has said that it records nothing more."""
 
@@ -225,6 +226,8 @@ class Connection:
         if (account.stored, dropped) != self._told:
             self._told = account.stored, dropped
             self._reply.stored, self._reply.dropped = account.stored, account.dropped
+        if self.has_ended and self.link.progress != self._progress:
+            self._reply.progress = self._progress = self.link.progress
         if self._reply != _NOTHING:
             reply, self._reply = self._reply, wire.Reply()
             await self._channel.send(wire.encode(reply))

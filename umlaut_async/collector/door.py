@@ -41,6 +41,11 @@ class Host(Protocol):
         """Let a process take part in the run; return whether there is a database."""
         ...
 
+    @property
+    def progress(self) -> int:
+        """How much it has taken and stored so far."""
+        ...
+
     def report(self, event: EventRecord) -> None:
         """Take an event that a reader of the numbers must know."""
         ...
@@ -140,7 +145,9 @@ class Door:
 
     async def reply(self) -> None:
         """Tell the guests what there is to tell."""
+        progress = self._host.progress
         for guest in self._guests.copy():
+            guest.connection.link.progress = progress
             try:
                 await guest.connection.reply()
             except OSError:

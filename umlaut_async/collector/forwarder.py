@@ -217,6 +217,8 @@ class Forwarder:
             self._link.stores = reply.opened
             self._answered.set()
             self._opened.set()
+        if reply.progress:
+            self._link.progress = reply.progress
         if reply.dismissed:
             self._link.recording = False
             self._link.request(FlushRequest(lambda error: None, Ending("ok", "the run ended")))

@@ -57,6 +57,7 @@ class Link:
         requested: Whether a request has come that the collector has not looked at.
         ended_elsewhere: Whether another process, that of the run, has ended it.
         explained: Whether the log says why nothing is recorded any more.
+        progress: How much the collector has taken and stored, as far as is known.
         stores: Whether the database of the run could be opened.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
@@ -82,6 +83,7 @@ class Link:
         self.idle: deque[Series] = deque()
         self.waiting: deque[Series] = deque()
         self.requested = False
+        self.progress = 0
         self.stores = False
         self.ended_elsewhere = self.explained = False
         self.unsent: deque[tuple[int, int, int, int]] = deque()

@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import now
@@ -17,6 +16,7 @@ from umlaut_async.collector import joining, process, thread
 from umlaut_async.collector.account import Accounting, Ledger, Tally
 from umlaut_async.collector.address import Address, new_address, publish, remove, withdraw
 from umlaut_async.collector.link import Link
+from umlaut_async.collector.outcome import Outcome
 from umlaut_async.errors import StoreError
 from umlaut_async.records import Ending, FlushRequest
 
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
-_EXIT_DEADLINE = 1.5
-"""How many seconds the end of the interpreter waits for the last records, all runs together."""
+_STANDSTILL = 1.5
+"""How many seconds the end of the interpreter waits while no run gets on: a disk may hang."""
+_LONGEST = 30.0
+"""How many seconds it waits while they do, all runs together."""
+_LOOK = 0.05
+"""How often it looks whether they do, in seconds."""
 
 _FORK_DEADLINE = 1.0
 """How many seconds a fork waits, if it comes while a collector starts."""
@@ -45,51 +49,6 @@ _LEFT = "not stored"
 _live: set[Recorder] = set()
 _inherited: list[Recorder] = []
 """What a forked child has of its parent: kept, so that nothing of it is finalized, and never used."""
-
-
-class _Outcome:
-    """One answer that many wait for, in any thread, without a lock."""
-
-    def __init__(self) -> None:
-        self.began = False
-        self._begins = itertools.count()
-        self._waiting: deque[Answer] = deque()
-        self._outcome: list[StoreError | None] = []
-
-    def begin(self) -> bool:
-        """Return whether this is the first time."""
-        self.began = True
-        return next(self._begins) == 0
-
-    @property
-    def known(self) -> bool:
-        """Whether the outcome is known."""
-        return bool(self._outcome)
-
-    def wait(self, answer: Answer) -> None:
-        """Have the answer called once the outcome is known."""
-        self._waiting.append(answer)
-        # It may have become known between these two lines.
-        if self._outcome:
-            self._answer_all()
-
-    def answer(self, error: StoreError | None) -> None:
-        """Make the outcome known."""
-        self._outcome.append(error)
-        self._answer_all()
-
-    def _answer_all(self) -> None:
-        # Each answer is taken by exactly one thread, though several may be here.
-        while self._waiting:
-            try:
-                answer = self._waiting.popleft()
-            except IndexError:
-                return
-            try:
-                answer(self._outcome[0])
-            except BaseException:
-                self._waiting.appendleft(answer)
-                raise
 
 
 class Inherited(NamedTuple):
@@ -120,13 +79,15 @@ class Recorder:
         """Set when the database was opened, or could not be."""
         self.settled = threading.Event()
         """Set when the collector has imported all that it needs."""
+        self.overdue = False
+        """Whether the end of the interpreter has waited in vain for that."""
         self._settings = settings
         self._ledger = Ledger()
         self._left_to_exit = False
         self.unmeasured = Tally()
         """Counts calls and values that came when nothing was recorded any more."""
         self._before_end = before_end
-        self._ended = _Outcome()
+        self._ended = Outcome()
         self._starts = itertools.count()
         self._channel: Channel | None = None
         self.address = settings.joins
@@ -172,6 +133,16 @@ class Recorder:
     def failed(self) -> bool:
         """Whether the database could not be opened."""
         return self.opened.is_set() and not self.link.stores
+
+    @property
+    def cannot_open(self) -> bool:
+        """Whether the interpreter ends, and the database is still not open: no thread can be started any more."""
+        return self.overdue and not self.opened.is_set()
+
+    @property
+    def progress(self) -> tuple[object, ...]:
+        """What changes as long as records are taken and stored."""
+        return self.opened.is_set(), self.link.progress, *self._ledger.account()
 
     @property
     def ending(self) -> bool:
@@ -248,24 +219,37 @@ class Recorder:
 
 
 def _await_opening() -> None:
+    deadline = time.monotonic() + _STANDSTILL
     for recorder in list(_live):
-        recorder.opened.wait(_time_left())
+        recorder.overdue = not recorder.opened.wait(max(0, deadline - time.monotonic()))
 
 
 def _end_all() -> None:
     """End the runs that nobody closed, in a bounded time."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     ending = Ending("ok", "exit") if error is None else Ending("error", f"exception: {type(error).__name__}")
-    waiting: list[tuple[Recorder, threading.Event]] = []
+    waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
-        answered = threading.Event()
+        waiting[recorder] = answered = threading.Event()
         recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
-        waiting.append((recorder, answered))
-    for recorder, answered in waiting:
-        if not answered.wait(_time_left()):
+    _await_end(waiting)
+    for recorder, answered in waiting.items():
+        if not answered.is_set():
             in_flight = recorder.accounting().in_flight
             lost = f"up to {in_flight} records are lost" if in_flight else "its end may not be stored"
             _logger.error("the end of the process did not wait any longer for run %s: %s", recorder.uuid, lost)
+
+
+def _await_end(waiting: dict[Recorder, threading.Event]) -> None:
+    """Wait until the runs have ended, for as long as one of them gets on, in a bounded time."""
+    last = time.monotonic() + _LONGEST
+    deadline, seen = 0.0, None
+    while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.cannot_open)]:
+        if (progress := [recorder.progress for recorder in left]) != seen:
+            deadline, seen = min(last, time.monotonic() + _STANDSTILL), progress
+        elif time.monotonic() >= deadline:
+            return
+        waiting[left[0]].wait(_LOOK)
 
 
 def _forget_in_child() -> None:
@@ -292,16 +276,6 @@ def _await_imports() -> None:
     deadline = time.monotonic() + _FORK_DEADLINE
     for recorder in list(_live):
         recorder.settled.wait(max(0, deadline - time.monotonic()))
-
-
-_exit_began: list[float] = []
-
-
-def _time_left() -> float:
-    """Return the seconds that the end of the interpreter may still wait."""
-    if not _exit_began:
-        _exit_began.append(time.monotonic())
-    return max(0, _exit_began[0] + _EXIT_DEADLINE - time.monotonic())
 
 
 os.register_at_fork(before=_await_imports, after_in_child=_forget_in_child)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from umlaut_async.probes import cgroup
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+T = TypeVar("T")
 
 BEAT = 1.0
 """The seconds from one heartbeat to the next."""
+
+
+_TELLING = 0.25
+"""How often those who wait for a round of work are told how it gets on, in seconds."""
 
 
 class Seen(NamedTuple):
@@ -68,3 +74,20 @@ async def wait(attention: asyncio.Event, seconds: float, beat: Callable[[], Awai
             # Where the wait is over, what comes next is as good as a heartbeat.
             if clock() < end:
                 await beat()
+
+
+async def told(work: Coroutine[Any, Any, T], tell: Callable[[], Awaitable[None]]) -> T:
+    """Return what work comes to, and tell of it now and then while it goes on, and at its end.
+
+    Args:
+        work: The work.
+        tell: Tells of it.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait([working], timeout=_TELLING))[0]:
+            await tell()
+    finally:
+        await asyncio.wait([working])
+    await tell()
+    return working.result()

@@ -139,6 +139,8 @@ class Reply(msgspec.Struct, array_like=True, omit_defaults=True):
     """The numbers of requests that are settled, with the name and the text of an error or None."""
     dismissed: bool = False
     """Whether the run ends, so that this process is to send what it still has."""
+    progress: int = 0
+    """How much was taken and stored so far, of all processes; told to one that waits for its end."""
 
 
 def _plain(value: Any) -> Any:
