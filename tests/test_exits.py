@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ BACKLOG = """
 import asyncio, multiprocessing, sqlite3, sys
 from contextlib import closing
 from umlaut_async import Benchmark
+from umlaut_async.collector import recorder
 
 benchmark = Benchmark("runs.db", collector=sys.argv[1])
 asyncio.run(benchmark.open())
@@ -34,7 +36,9 @@ def work():
     for number in range(32_000):
         benchmark.log("value", "mine", number)
 
-if sys.argv[2] == "own":
+if sys.argv[2] != "child":
+    if sys.argv[2] == "in short":
+        recorder._LONGEST = 0.5
     work()
 else:
     child = multiprocessing.get_context("fork").Process(target=work)
@@ -52,3 +56,11 @@ def test_what_takes_seconds_to_store_is_waited_for(
     assert (ended.returncode, ended.stderr) == (0, "")
     assert rows("select count(*) as n from result") == [{"n": 32_000}]
     assert rows("select status from run") == [{"status": "ok"}]
+
+
+def test_it_is_not_waited_for_without_end(run_script: RunScript, rows: Rows) -> None:
+    ended = run_script(BACKLOG, "thread", "in short")
+    assert ended.returncode == 0
+    (line,) = ended.stderr.splitlines()
+    assert re.fullmatch(r"the end of the process did not wait any longer for run \S+: up to \d+ records are lost", line)
+    assert rows("select status from run") == [{"status": "running"}]

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_OPENING = 2.5
+"""How many seconds the end of the interpreter waits for databases to be opened."""
 _STANDSTILL = 1.5
-"""How many seconds the end of the interpreter waits while no run gets on: a disk may hang."""
+"""How many seconds it then waits while no run gets on: a disk may hang."""
 _LONGEST = 30.0
 """How many seconds it waits while they do, all runs together."""
 _LOOK = 0.05
@@ -115,10 +117,10 @@ class Recorder:
             self.settled.set()
 
     def _start(self) -> None:
+        _end_with_multiprocessing()
         settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
         if settings.joins is not None:
             self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
-            _end_with_multiprocessing()
             return
         self.address = new_address(settings.uuid, settings.location.key)
         settings = settings._replace(address=self.address)
@@ -219,7 +221,7 @@ class Recorder:
 
 
 def _await_opening() -> None:
-    deadline = time.monotonic() + _STANDSTILL
+    deadline = time.monotonic() + _OPENING
     for recorder in list(_live):
         recorder.overdue = not recorder.opened.wait(max(0, deadline - time.monotonic()))
 
@@ -246,8 +248,9 @@ def _await_end(waiting: dict[Recorder, threading.Event]) -> None:
     deadline, seen = 0.0, None
     while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.cannot_open)]:
         if (progress := [recorder.progress for recorder in left]) != seen:
-            deadline, seen = min(last, time.monotonic() + _STANDSTILL), progress
-        elif time.monotonic() >= deadline:
+            patience = _STANDSTILL if all(recorder.opened.is_set() for recorder in left) else _OPENING
+            deadline, seen = min(last, time.monotonic() + patience), progress
+        if time.monotonic() >= deadline:
             return
         waiting[left[0]].wait(_LOOK)
 
@@ -265,10 +268,12 @@ _ended_with: list[int] = []
 
 def _end_with_multiprocessing() -> None:
     """Have the runs ended at the end of a child of multiprocessing, which calls no other exit functions."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and os.getpid() not in _ended_with:
+    context = sys.modules.get("multiprocessing.process")
+    if context is not None and context.parent_process() is not None and os.getpid() not in _ended_with:
+        from multiprocessing.util import Finalize
+
         _ended_with.append(os.getpid())
-        util.Finalize(None, _end_all, exitpriority=_LAST)
+        Finalize(None, _end_all, exitpriority=_LAST)
 
 
 def _await_imports() -> None:
