@@ -73,6 +73,10 @@ def forward(
     try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             if not runner.run(forwarder.run()):
+                # What was sent is in no database, and what was asked is left to whoever closes the link.
+                ledger.drop("not stored", ledger.account().in_flight)
+                for request in forwarder.left:
+                    link.append(request)
                 return False
             link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
             if forwarder.left_alone:

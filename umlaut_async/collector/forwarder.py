@@ -32,6 +32,8 @@ _logger = logging.getLogger("umlaut_async")
 
 _INTERVAL = 0.1
 """How many seconds a record waits before it is sent, at most."""
+_BRIEFLY = 0.005
+"""The same in a process that takes part in a run of another one, which may kill it as soon as its work is done."""
 _MESSAGE = 2000
 """How many records a message has at most."""
 _EDGE_DEADLINE = 5.0
@@ -54,6 +56,7 @@ class Forwarder:
         self, hello: wire.Hello, channel: Channel, link: Link, ledger: Ledger, opened: threading.Event
     ) -> None:
         self._hello = hello
+        self._joined = hello.settings is None
         self._channel = channel
         self._link = link
         self._ledger = ledger
@@ -64,6 +67,9 @@ class Forwarder:
         self._sampler = Sampler(self._events.append)
         self._outgoing = Outgoing(link, self._sampler.faults, self._events)
         self._attention = asyncio.Event()
+        self._urgent = False
+        """Whether somebody waits for what is to be sent."""
+        self._sent = 0.0
         self._held: list[CallRecord] = []
         self._requests: dict[int, FlushRequest] = {}
         self._ended = False
@@ -72,10 +78,15 @@ class Forwarder:
         """Forward until the run has ended or the collector has gone; return whether it was ever there."""
         self._channel.listen(self._reply, lambda *_: None)
         self._link.listen(asyncio.get_running_loop(), self._woken)
+        attending = asyncio.create_task(self._attend_to_end())
         with contextlib.suppress(OSError):
             await self._channel.send(wire.greeting(self._hello))
-        await self._first(self._answered.wait(), self._channel.ended())
-        if self._answered.is_set():
+        if self._joined:
+            # What it has may be all that there ever is of it: it is sent, and kept there until it is let in.
+            self._link.hasten()
+        else:
+            await self._first(self._answered.wait(), self._channel.ended())
+        if self._joined or self._answered.is_set():
             self._link.announce = self._announce
             try:
                 while not self._ended and self._channel.is_open:
@@ -84,9 +95,14 @@ class Forwarder:
             except Exception as error:
                 self.answer_left(StoreError(f"the link to the collector failed: {error!r}"))
                 raise
+        attending.cancel()
         self._channel.close()
         await self._sampler.close()
         return self._answered.is_set()
+
+    async def _attend_to_end(self) -> None:
+        await self._channel.ended()
+        self._attention.set()
 
     @property
     def left_alone(self) -> bool:
@@ -111,11 +127,30 @@ class Forwarder:
             self._sampler.take_edges(self._link.waiting.popleft())
         if self._link.requested or self._link.unsent:
             self._link.requested = False
+            self._urgent = True
+            self._attention.set()
+        elif self._joined and self._link.records:
             self._attention.set()
 
     async def _pause(self) -> None:
-        await self._first(self._attention.wait(), self._channel.ended(), timeout=_INTERVAL)
-        self._attention.clear()
+        """Wait until something is to be sent."""
+        link = self._link
+        link.resting = self._joined
+        # Looked for after that is set: one that comes now wakes it.
+        if not (self._joined and link.records):
+            await self._attention_within(_INTERVAL)
+        link.resting = False
+        clock = asyncio.get_running_loop().time
+        if self._joined and not self._urgent and (left := self._sent + _BRIEFLY - clock()) > 0:
+            self._attention.clear()
+            await self._attention_within(left)
+        self._sent = clock()
+
+    async def _attention_within(self, seconds: float) -> None:
+        # Not by a timeout, which costs more than all the rest of a round.
+        timer = asyncio.get_running_loop().call_later(seconds, self._attention.set)
+        await self._attention.wait()
+        timer.cancel()
 
     @staticmethod
     async def _first(*waits: Any, timeout: float | None = None) -> None:
@@ -127,6 +162,9 @@ class Forwarder:
     async def _round(self) -> None:
         """Send what has come."""
         self._link.rearm()
+        # What has come so far is taken in this round.
+        self._attention.clear()
+        self._urgent = False
         self._outgoing.forget_threads()
         # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
         open_calls = self._link.open_calls.copy()

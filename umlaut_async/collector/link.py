@@ -57,6 +57,7 @@ class Link:
         requested: Whether a request has come that the collector has not looked at.
         ended_elsewhere: Whether another process, that of the run, has ended it.
         explained: Whether the log says why nothing is recorded any more.
+        resting: Whether the collector waits for a record; see `hasten`.
         progress: How much the collector has taken and stored, as far as is known.
         stores: Whether the database of the run could be opened.
         unsent: Signals that the connection to a collector in another process did not take at once.
@@ -74,7 +75,8 @@ class Link:
         self.shown: set[int] = set()
         self.unrecorded: deque[int] = deque()
         self.records: deque[Record] = deque()
-        self.append: Callable[[Record], None] = self.records.append
+        self._add: Callable[[Record], None] = self.records.append
+        self.append = self._add
         self.refused = Tally()
         self.full = self.pressed = False
         self._data_added = self._data_taken = 0
@@ -83,6 +85,7 @@ class Link:
         self.idle: deque[Series] = deque()
         self.waiting: deque[Series] = deque()
         self.requested = False
+        self.resting = False
         self.progress = 0
         self.stores = False
         self.ended_elsewhere = self.explained = False
@@ -185,8 +188,18 @@ class Link:
             self.look()
             if self.full and not self.pressed:
                 self.full = False
-                self.append = self.records.append
+                self.append = self._add
         return records
+
+    def hasten(self) -> None:
+        """Have the first record that comes while the collector is `resting` wake it."""
+        self._add = self.append = self._add_and_wake
+
+    def _add_and_wake(self, record: Record) -> None:
+        self.records.append(record)
+        if self.resting:
+            self.resting = False
+            self.wake()
 
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""
