@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from umlaut_async.clock import now, since_epoch
 from umlaut_async.collector.balance import Watched, overhead
 from umlaut_async.collector.description import describe
+from umlaut_async.collector.discarding import EXCLUDED, NO_DATABASE, Excluded, discard
 from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, told, wait
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import nvml
-from umlaut_async.records import Ending, EventRecord, FlushRequest, is_counted
 from umlaut_async.store.patience import patiently
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.wire import Hello
     from umlaut_async.collector.writer import Writer
+    from umlaut_async.records import Ending, EventRecord, FlushRequest
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -77,6 +78,7 @@ class Collector:
         self._failure: StoreError | None = None
         self._requests: list[FlushRequest] = []
         """What was asked and is not answered yet."""
+        self._excluded: list[Excluded] = []
         self._describing: asyncio.Task[None] | None = None
         self._gpus = asyncio.Event()
         """Set when the run has a metric of a GPU, or will have none."""
@@ -149,12 +151,20 @@ class Collector:
         if self._writer is None:
             return False
         sampler = Sampler(events.append, logged=self._logged)
-        self._listen(link, sampler)
         parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
+        intake = await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
+        self._listen(link, sampler)
         self._watched.ledgers.append(ledger)
         self._watched.samplers.append(sampler)
-        self._add(await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events))
+        self._add(intake)
         return True
+
+    def exclude(self, link: Link, ledger: Ledger, refusal: StoreError | None) -> None:
+        """Take from a process what can nevertheless not be stored, and say so."""
+        failure = refusal or self._failure or StoreError("the run has no database")
+        self._watched.ledgers.append(ledger)
+        self._excluded.append(Excluded(link, ledger, failure, NO_DATABASE if refusal is None else EXCLUDED))
+        link.listen(asyncio.get_running_loop(), self._attention.set)
 
     def _add(self, intake: Intake) -> None:
         self._intakes.append(intake)
@@ -237,16 +247,9 @@ class Collector:
     async def _take(self) -> None:
         for intake in self._intakes:
             await intake.take(self._requests)
-        if self._intakes:
-            return
-        self._ledger.take(refused := self._link.refused.take())
-        self._ledger.drop("no database", refused)
-        for record in self._link.take(len(self._link.records)):
-            if isinstance(record, FlushRequest):
-                self._requests.append(record)
-            elif is_counted(record):
-                self._ledger.take(1)
-                self._ledger.drop("no database", 1)
+        if not self._intakes:
+            self._requests += discard(self._link, self._ledger)
+        self._excluded = [each for each in self._excluded if not each.answer()]
 
     async def _store(self, durable: bool, ending: Ending | None) -> StoreError | None:
         """Store what was taken, and the end of the run; return why it could not be."""

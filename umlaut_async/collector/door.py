@@ -17,6 +17,7 @@ from umlaut_async.collector.listening import Listener
 from umlaut_async.collector.reception import Reception
 from umlaut_async.collector.sweeping import sweep
 from umlaut_async.collector.threads import in_thread
+from umlaut_async.errors import StoreError
 from umlaut_async.records import LOST, Ending, EventRecord, FlushRequest
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_AGAIN = 0.2
+"""How many seconds lie between two attempts to let a process in."""
+_LOOK = 0.01
 _DISMISSAL = 1.0
 """How many seconds the end of a run waits for what its other processes still have."""
 
@@ -38,7 +42,21 @@ class Host(Protocol):
     """The collector, as its door sees it."""
 
     async def admit(self, link: Link, hello: wire.Hello, ledger: Ledger, events: list[EventRecord]) -> bool:
-        """Let a process take part in the run; return whether there is a database."""
+        """Let a process take part in the run; return whether there is a database.
+
+        Raises:
+            StoreError: There is, but it cannot be written at present.
+        """
+        ...
+
+    def exclude(self, link: Link, ledger: Ledger, refusal: StoreError | None) -> None:
+        """Take from a process what can nevertheless not be stored, and say so.
+
+        Args:
+            link: Where its records come from.
+            ledger: Where they are counted.
+            refusal: Why it cannot take part; None where there is no database.
+        """
         ...
 
     @property
@@ -73,6 +91,8 @@ class Door:
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._guests: list[_Guest] = []
+        self._over = asyncio.Event()
+        """Set when the run ends, and nobody can be let in any more."""
         self._arriving = 0
         """How many have knocked, and may become guests."""
 
@@ -122,12 +142,33 @@ class Door:
             return None
         ledger, events = Ledger(), list[EventRecord]()
         connection = Connection(channel, hello.pid, ledger, events.append, self._limits)
-        stores = await self._host.admit(connection.link, hello, ledger, events)
+        stores = await self._admit(connection.link, hello, ledger, events)
         reception.hand_to(connection)
         connection.opened(stores=stores)
         guest = _Guest(channel, connection, Watch(hello.pid))
         self._guests.append(guest)
         return guest
+
+    async def _admit(self, link: Link, hello: wire.Hello, ledger: Ledger, events: list[EventRecord]) -> bool:
+        """Let a process take part as soon as that can be stored, and otherwise leave it out; return which it is."""
+        refusal: StoreError | None = None
+        while refusal is None or not self._over.is_set():
+            try:
+                if await self._host.admit(link, hello, ledger, events):
+                    return True
+                break
+            except StoreError as error:
+                if refusal is None:
+                    _logger.warning("process %d cannot take part in the run as yet: %s", hello.pid, error)
+                refusal = error
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_AGAIN):
+                        await self._over.wait()
+        if refusal is not None:
+            message = f"process {hello.pid} could not take part in the run: {refusal}"
+            self._host.report(EventRecord(now(), "excluded", message, {"pid": hello.pid}))
+        self._host.exclude(link, ledger, refusal)
+        return False
 
     async def _serve(self, guest: _Guest) -> None:
         connection = guest.connection
@@ -167,8 +208,11 @@ class Door:
             if not self._arriving and all(
                 guest.connection.has_ended or not guest.channel.is_open for guest in self._guests
             ):
-                return
-            await asyncio.sleep(0.01)
+                break
+            await asyncio.sleep(_LOOK)
+        self._over.set()
+        # Who has waited to be let in hands over what it has.
+        await asyncio.sleep(_LOOK)
 
     def shut(self) -> None:
         """Let nobody in any more, and remove where one knocked."""
