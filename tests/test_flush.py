@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 THREADS = 4
 FLUSHES = 500
 PRODUCERS = 16
-EXIT_SECONDS = 2.0
+EXIT_SECONDS = 3.0
 
 
 # What another process sees

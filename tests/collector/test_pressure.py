@@ -19,7 +19,9 @@ from tests import support
 from tests.test_flush import stalled
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, MemoryMetric, Metric, StoreError, TimeMetric
 from umlaut_async.cli.show import print_run
+from umlaut_async.collector.account import Ledger
 from umlaut_async.collector.limits import FULL, Limits, Tally
+from umlaut_async.collector.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -307,6 +309,25 @@ def test_a_tally_is_exact() -> None:
     done.set()
     taker.join()
     assert sum(taken) + tally.waiting == 160_000
+
+
+def test_records_that_move_are_counted_once() -> None:
+    link, ledger, total, turn = Link(), Ledger(), 200_000, 500
+    for number in range(total):
+        link.append((1, number, None, "task", 0, 1, "ok", None, None, None, None, (), ()))
+
+    def take() -> None:
+        for _ in range(total // turn):
+            ledger.take(len(link.take(turn)))
+            time.sleep(0)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    recorded = [link.account(ledger).recorded]
+    while taker.is_alive():
+        recorded.append(link.account(ledger).recorded)
+    assert max(recorded) <= total
+    assert link.account(ledger) == (total, 0, {}, total)
 
 
 @pytest.mark.parametrize(

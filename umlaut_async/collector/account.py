@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 from typing import NamedTuple
 
 
@@ -61,29 +59,6 @@ class Ledger:
         recorded = self._account.recorded
         self._account = Accounting(recorded, stored, dropped, recorded - stored - sum(dropped.values()))
 
-    def account(self, waiting: int = 0) -> Accounting:
-        """Return the account.
-
-        Args:
-            waiting: How many more records wait in the link.
-        """
-        recorded, stored, dropped, in_flight = self._account
-        return Accounting(recorded + waiting, stored, dropped, in_flight + waiting)
-
-
-class Tally:
-    """Counts, in any thread and without a lock."""
-
-    def __init__(self) -> None:
-        self._count = itertools.count()
-        self._looks = itertools.count()
-        self._looking = threading.Lock()
-
-    def add(self) -> None:
-        """Count one."""
-        next(self._count)
-
-    def value(self) -> int:
-        """Return how many were counted."""
-        with self._looking:  # A look counts as well.
-            return next(self._count) - next(self._looks)
+    def account(self) -> Accounting:
+        """Return the account."""
+        return self._account

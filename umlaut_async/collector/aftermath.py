@@ -18,7 +18,8 @@ from umlaut_async.records import FlushRequest, is_counted
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from umlaut_async.collector.account import Ledger, Tally
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.errors import StoreError

@@ -13,8 +13,9 @@ from umlaut_async.errors import StoreError
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger, Tally
+    from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.channel import Channel
+    from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 
@@ -112,7 +113,7 @@ def give_up(error: BaseException, channel: Channel, link: Link, ledger: Ledger) 
 def _tell_end(link: Link, ledger: Ledger) -> None:
     """Say that the collector has gone, once for all calls that come."""
     link.recording, link.explained = False, True
-    lost = ledger.account(link.in_flight()).in_flight
+    lost = link.account(ledger).in_flight
     _logger.error(
         "the collector has ended before the run: up to %d records are lost, and nothing more is recorded", lost
     )

@@ -22,7 +22,8 @@ from umlaut_async.store.patience import one_patience
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-    from umlaut_async.collector.account import Accounting, Ledger, Tally
+    from umlaut_async.collector.account import Accounting, Ledger
+    from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.records import Ending
 
@@ -72,7 +73,7 @@ class Closing:
 
         async def work(session: AsyncSession) -> None:
             await self._count(session, ledger)
-            await self._write_event(session, ledger.account(), unmeasured.value())
+            await self._write_event(session, ledger.account(), unmeasured.waiting)
 
         await run_transaction(self._engine, work)
 
@@ -94,7 +95,7 @@ class Closing:
         Raises:
             StoreError: It cannot be written.
         """
-        run_uuid, missed = self._settings.uuid, unmeasured.value()
+        run_uuid, missed = self._settings.uuid, unmeasured.waiting
         shared = run_uuid == shared_run(os.environ)
 
         async def work(session: AsyncSession) -> None:

@@ -18,8 +18,9 @@ from umlaut_async.errors import StoreError
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger, Tally
+    from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.address import Address
+    from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from umlaut_async.calls import Call
+    from umlaut_async.collector.account import Accounting, Ledger
     from umlaut_async.errors import StoreError
     from umlaut_async.metrics import Metric
     from umlaut_async.probes import Probe
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _LIMITS = Limits()
+_LOOKS = 10
+"""How often the account is looked at, at most, until nothing moves meanwhile."""
 
 
 class Link:
@@ -267,9 +270,19 @@ class Link:
             else:
                 self.append(record)
 
-    def in_flight(self) -> int:
-        """Return how many records of calls and values the collector has not taken yet, or not counted as dropped."""
-        return sum(map(is_counted, self.records.copy())) + self.refused.waiting
+    def account(self, ledger: Ledger) -> Accounting:
+        """Return what became of the records, with those that the collector has not taken yet.
+
+        Args:
+            ledger: Where those are counted that it has.
+        """
+        for _ in range(_LOOKS):
+            # Of one moment, as near as may be: what is taken between two looks would count twice, or not at all.
+            account, refused, records = ledger.account(), self.refused.waiting, self.records.copy()
+            if ledger.account() is account:
+                break
+        waiting = sum(map(is_counted, records)) + refused
+        return account._replace(recorded=account.recorded + waiting, in_flight=account.in_flight + waiting)
 
     def failed(self, failure: Exception) -> None:
         """Report the first failure of our own on the measured path."""

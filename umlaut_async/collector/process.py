@@ -19,7 +19,8 @@ from umlaut_async.probes import helpers
 if TYPE_CHECKING:
     import threading
 
-    from umlaut_async.collector.account import Ledger, Tally
+    from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 

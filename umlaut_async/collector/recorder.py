@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import now
 from umlaut_async.collector import joining, process, thread
-from umlaut_async.collector.account import Accounting, Ledger, Tally
+from umlaut_async.collector.account import Accounting, Ledger
 from umlaut_async.collector.address import Address, new_address, publish, remove, withdraw
+from umlaut_async.collector.limits import Tally
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.outcome import Outcome
 from umlaut_async.errors import StoreError
@@ -210,13 +211,13 @@ class Recorder:
 
     def accounting(self) -> Accounting:
         """Return what became of the records."""
-        waiting, closed, missed = self.link.in_flight(), self.link.was_closed, self.unmeasured.value()
-        recorded, stored, dropped, in_flight = self._ledger.account(waiting)
+        closed, missed = self.link.was_closed, self.unmeasured.waiting
+        recorded, stored, dropped, in_flight = self.link.account(self._ledger)
         if missed:
             recorded, dropped = recorded + missed, {**dropped, _MISSED: missed}
-        if closed and waiting:
+        if closed and in_flight:
             # What nobody will take any more is on its way no longer.
-            in_flight, dropped = in_flight - waiting, {**dropped, _LEFT: dropped.get(_LEFT, 0) + waiting}
+            in_flight, dropped = 0, {**dropped, _LEFT: dropped.get(_LEFT, 0) + in_flight}
         return Accounting(recorded, stored, dropped, in_flight)
 
 
