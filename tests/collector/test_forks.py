@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
 FORKS = """
-import asyncio, gc, os, sys, threading, time
+import asyncio, gc, io, logging, os, sys, threading, time
+from functools import partial
 from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, TimeMetric
+from umlaut_async.probes import helpers, nvml, rapl
 
 collector, state, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 benchmark = Benchmark("runs.db", mode="w", collector=collector)
@@ -30,16 +32,20 @@ def flush_on():
         stage()
         asyncio.run(benchmark.flush())
 
-def hold_on():
-    # As a thread that logs may hold the lock of its handler when another one forks.
-    while not stop.is_set():
-        with lock:
-            stage()
-            time.sleep(0.001)
+def locks():
+    # All of ours, as this process has them, and that of a handler of the log, which a thread may hold as well.
+    return [helpers._state.changing, nvml.shared()._lock, rapl._reader()._lock, handler.lock]
 
-lock = threading.Lock()
+def hold_on(which):
+    while not stop.is_set():
+        with locks()[which]:
+            stage()
+            time.sleep(0.005)
+
+handler = logging.StreamHandler(io.StringIO())
+logging.getLogger("umlaut_async").addHandler(handler)
 asyncio.run(benchmark.open())
-threads = {"idle": [], "flush": [flush_on], "lock": [hold_on, hold_on]}[state]
+threads = {"idle": [], "flush": [flush_on], "lock": [partial(hold_on, which) for which in range(len(locks()))]}[state]
 threads = [threading.Thread(target=target) for target in threads]
 for thread in threads:
     thread.start()
@@ -47,6 +53,9 @@ for number in range(count):
     child = os.fork()
     if child == 0:
         gc.collect()
+        assert all(lock.acquire(timeout=10) for lock in locks())
+        for lock in locks():
+            lock.release()
         if number % 10 == 0:
             assert stage() == os.getpid()
             asyncio.run(benchmark.flush())
