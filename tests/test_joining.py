@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
 WORKERS = """
-import asyncio, concurrent.futures, multiprocessing, sys
+import asyncio, concurrent.futures, contextlib, multiprocessing, os, sys
 from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric, TimeMetric
 
 benchmark = Benchmark("runs.db", mode="w", collector=sys.argv[1])
@@ -29,9 +29,22 @@ benchmark = Benchmark("runs.db", mode="w", collector=sys.argv[1])
 def work(number):
     return number
 
+def opened():
+    # The files of the database that this process has open, with their descriptors.
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            if "runs.db" in path:
+                found.add((descriptor, path))
+    return found
+
 def many():
+    inherited = opened()
     for number in range(1000):
         work(number)
+    asyncio.run(benchmark.flush())
+    assert opened() <= inherited
 
 @BenchmarkSupervisor([TimeMetric("time")], benchmark, name="outer")
 def start(method):
@@ -48,6 +61,8 @@ if __name__ == "__main__":
     start("spawn")
     with concurrent.futures.ProcessPoolExecutor(3) as pool:
         assert sum(pool.map(work, range(500), chunksize=10)) == sum(range(500))
+    # Nobody but the collector has it open.
+    assert bool(opened()) == (sys.argv[1] == "thread")
     asyncio.run(benchmark.close())
 """
 
