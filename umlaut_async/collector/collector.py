@@ -9,12 +9,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.clock import now, since_epoch
-from umlaut_async.collector.balance import Watched, overhead
+from umlaut_async.collector.balance import Watched
 from umlaut_async.collector.description import describe
 from umlaut_async.collector.discarding import EXCLUDED, NO_DATABASE, Excluded, discard
 from umlaut_async.collector.door import Door
 from umlaut_async.collector.sampler import Sampler
+from umlaut_async.collector.storing import Storing, as_store_error
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, told, wait
 from umlaut_async.errors import StoreError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from umlaut_async.collector.description import Told
     from umlaut_async.collector.intake import Intake
     from umlaut_async.collector.link import Link
-    from umlaut_async.collector.rows import Row
     from umlaut_async.collector.settings import RunSettings
     from umlaut_async.collector.wire import Hello
     from umlaut_async.collector.writer import Writer
@@ -82,9 +81,7 @@ class Collector:
         self._describing: asyncio.Task[None] | None = None
         self._gpus = asyncio.Event()
         """Set when the run has a metric of a GPU, or will have none."""
-        self._complained = False
-        self._began = settings.started if settings.implied else None
-        """When the run began for the user, on the clock of `now()`; None as long as `open()` is waited for."""
+        self._storing: Storing | None = None
         self._opening: Any = None
         """The module of that name, once it is imported."""
         self._tried = asyncio.Event()
@@ -178,8 +175,9 @@ class Collector:
                 self._settings, self._pid, self._link, self._sampler, self._ledger, self._events
             )
             self._add(intake)
+            self._storing = Storing(self._settings, self._writer, self._intakes, self._watched)
         except Exception as error:
-            self._failure = _as_store_error(error)
+            self._failure = as_store_error(error)
             if self._settings.implied:
                 _logger.error("nothing will be recorded: %s", self._failure)
         self._link.stores = self._writer is not None
@@ -227,7 +225,9 @@ class Collector:
         for intake in self._intakes:
             if (ends := intake.ending or ending) is not None:
                 await intake.abandon(self._requests, ends, self._vitals)
-        failure = self._failure or await patiently(self._store(bool(self._requests), ending))
+        if (failure := self._failure) is None:
+            assert self._storing is not None
+            failure = await patiently(self._storing.store(durable=bool(self._requests), ending=ending))
         if ending is not None:
             # Before the answer: whoever waits for the end may copy the file at once.
             self._link.close(StoreError("the run has ended"))
@@ -251,84 +251,6 @@ class Collector:
             self._requests += discard(self._link, self._ledger)
         self._excluded = [each for each in self._excluded if not each.answer()]
 
-    async def _store(self, durable: bool, ending: Ending | None) -> StoreError | None:
-        """Store what was taken, and the end of the run; return why it could not be."""
-        assert self._writer is not None
-        try:
-            await self._write(self._writer, durable)
-            self._complained = False
-            if durable or self._began is not None:
-                await self._begin(self._writer)
-            ended = max(self._began or 0, *(intake.ended(ending) for intake in self._intakes))
-            await self._see_off(self._writer, ending)
-            if ending is not None:
-                deaths = [intake.death for intake in self._intakes if intake.death is not None]
-                await self._writer.finish(since_epoch(ended), ending, await self._described(), deaths)
-        except Exception as error:
-            failure = _as_store_error(error)
-            if ending is None:
-                self._watched.lose(failure, ended=False)
-            if ending is None and not self._complained:
-                # Once until it works again: what is not stored waits, and is tried again every time.
-                self._complained = True
-                _logger.error("the records cannot be stored at present: %s", failure)
-            return failure
-        return None
-
-    async def _write(self, writer: Writer, durable: bool) -> None:
-        """Store what was taken, with the samples and with the calls that have not ended.
-
-        Raises:
-            StoreError: The database cannot be written; what is not stored waits for the next time.
-        """
-        running: list[Row] = []
-        for intake in self._intakes:
-            await intake.settle(wait=durable)
-            running += intake.prepare()
-        await writer.write(time.time_ns(), running, durable)
-        for intake in self._intakes:
-            intake.stored()
-        if any(intake.has_events for intake in self._intakes):
-            # What the database refused just now is told of in it at once: there may be no next time.
-            for intake in self._intakes:
-                intake.add_events()
-            await writer.write(time.time_ns(), [], durable)
-
-    async def _begin(self, writer: Writer) -> None:
-        """Let the run begin now, where `open()` is to return, but with its first call or value if that came before."""
-        began = min([now() if self._began is None else self._began, *(intake.first for intake in self._intakes)])
-        if began != self._began:
-            await writer.begin(self._intakes[0].process_id, since_epoch(int(began)), since_epoch(now()))
-            self._began = int(began)
-
-    async def _see_off(self, writer: Writer, ending: Ending | None) -> None:
-        """Let go of the processes that have ended before the run."""
-        for intake in self._intakes[1:]:
-            if intake.ending is not None:
-                ended = since_epoch(intake.ended(ending))
-                await writer.leave(intake.process_id, ended, intake.ending.how, intake.death)
-                self._intakes.remove(intake)
-                self._watched.see_off(intake)
-                await intake.close()
-
-    async def _described(self) -> dict[str, object]:
-        assert self._writer is not None
-        own_process = self._settings.collector == "process"
-        return {
-            "mode": self._settings.collector,
-            "journal": self._writer.journal,
-            **self._watched.counts(),
-            **overhead(own_process=own_process, writer_seconds=await self._writer.cpu_time()),
-        }
-
 
 def _ending_of(requests: list[FlushRequest]) -> Ending | None:
     return next((request.ending for request in requests if request.ending), None)
-
-
-def _as_store_error(error: Exception) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    failure = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
-    failure.__cause__ = error
-    return failure
