@@ -108,14 +108,15 @@ def test_of_several_runs_none_counts_the_collector_of_another(
 
 
 FORKING = """
-import asyncio, os, re
+import asyncio, os, re, time
 from umlaut_async import Benchmark, BenchmarkSupervisor, IOMetric, MemoryMetric
 
 benchmark = Benchmark("runs.db")
 
 @BenchmarkSupervisor([MemoryMetric("memory"), IOMetric("io")], benchmark)
 def work():
-    return os.getpid()
+    # Of calls that are hardly longer than a reading takes there is no rate.
+    time.sleep(0.02)
 
 work()
 for _ in range(5):

@@ -90,7 +90,7 @@ class Storing:
         """Let the run begin now, where `open()` is to return, but with its first call or value if that came before."""
         began = min([now() if self._began is None else self._began, *(intake.first for intake in self._intakes)])
         if began != self._began:
-            await self._writer.begin(self._intakes[0].process_id, since_epoch(int(began)), since_epoch(now()))
+            await self._writer.begin(self._intakes[0].process_id, since_epoch(int(began)), time.time_ns())
             self._began = int(began)
 
     async def _see_off(self, ending: Ending | None) -> None:
