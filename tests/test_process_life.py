@@ -278,9 +278,9 @@ def test_a_benchmark_that_is_opened_and_closed_often_does_not_grow(
         before = ours()
         for _ in range(turns):
             await turn()
-        # Of the last collector something may still be on its way out.
+        # Of the last collector something may still be on its way out, and what is made once may have come meanwhile.
         for _ in range(100):
-            if not (more := ours() - before):
+            if not (more := {name: n for name, n in (ours() - before).items() if n >= turns // 2}):
                 break
             await asyncio.sleep(0.02)
         assert not more

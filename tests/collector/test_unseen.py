@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has children without a signal")
 
-REPEATS = 3
+REPEATS = 2
 
 WAITING = """
 import asyncio, json, multiprocessing, os, signal, sys, time

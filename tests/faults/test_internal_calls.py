@@ -244,7 +244,7 @@ def _no_address_is_left() -> Iterator[None]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("collector", "thread", "in_ci"),
-    [("thread", "stage", 60), ("thread", "collector", 80), ("process", "stage", 10), ("process", "collector", 20)],
+    [("thread", "stage", 40), ("thread", "collector", 50), ("process", "stage", 8), ("process", "collector", 12)],
 )
 def test_an_internal_call_that_raises_changes_no_result(
     tmp_path: Path, collector: str, thread: str, in_ci: int, soak: bool, caplog: pytest.LogCaptureFixture

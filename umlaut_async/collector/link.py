@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _LIMITS = Limits()
-_LOOKS = 10
+_LOOKS = 100
 """How often the account is looked at, at most, until nothing moves meanwhile."""
 
 
@@ -83,6 +84,8 @@ class Link:
         self.refused = Tally()
         self.full = self.pressed = False
         self._data_added = self._data_taken = 0
+        self._moving = False
+        """Whether records are on their way into the ledger just now, and in neither place."""
         self.series: dict[int, Series] = {}
         self.sources: dict[int, Series | LoopSeries] = {}
         self.idle: deque[Series] = deque()
@@ -181,9 +184,23 @@ class Link:
         for series in list(self.series.values()):
             series.forget_call(number)
 
-    def take(self, count: int) -> list[Record]:
-        """Return the oldest records, and take new ones again once there is room; only the collector does so."""
-        records = [self.records.popleft() for _ in range(count)]
+    def take(self, count: int, ledger: Ledger) -> list[Record]:
+        """Return the oldest records, and take new ones again once there is room; only the collector does so.
+
+        Args:
+            count: How many.
+            ledger: Where they are entered.
+        """
+        records: list[Record] = []
+        self._moving = True
+        try:
+            records += [self.records.popleft() for _ in range(count)]
+            ledger.take(sum(map(is_counted, records)))
+        except BaseException:
+            self.records.extendleft(reversed(records))  # Requests among them are still to be answered.
+            raise
+        finally:
+            self._moving = False
         for record in records:
             if isinstance(record, ValueRecord) and record.data is not None:
                 self._data_taken += len(record.data)
@@ -193,6 +210,16 @@ class Link:
                 self.full = False
                 self.append = self._add
         return records
+
+    def take_refused(self, ledger: Ledger) -> int:
+        """Return how many records were refused since the last time, and enter them; only the collector does so."""
+        self._moving = True
+        try:
+            if refused := self.refused.take():
+                ledger.take(refused)
+        finally:
+            self._moving = False
+        return refused
 
     def hasten(self) -> None:
         """Have the first record that comes while the collector is `resting` wake it."""
@@ -278,9 +305,11 @@ class Link:
         """
         for _ in range(_LOOKS):
             # Of one moment, as near as may be: what is taken between two looks would count twice, or not at all.
-            account, refused, records = ledger.account(), self.refused.waiting, self.records.copy()
-            if ledger.account() is account:
+            moving, account = self._moving, ledger.account()
+            refused, records = self.refused.waiting, self.records.copy()
+            if not (moving or self._moving) and ledger.account() is account:
                 break
+            time.sleep(0)
         waiting = sum(map(is_counted, records)) + refused
         return account._replace(recorded=account.recorded + waiting, in_flight=account.in_flight + waiting)
 
