@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -312,22 +313,28 @@ def test_a_tally_is_exact() -> None:
 
 
 def test_records_that_move_are_counted_once() -> None:
-    link, ledger, total, turn = Link(), Ledger(), 200_000, 500
-    for number in range(total):
-        link.append((1, number, None, "task", 0, 1, "ok", None, None, None, None, (), ()))
+    total, turn = 10_000, 2_500
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # So that one often looks while the other is in the midst of it.
+    try:
+        for _ in range(20):
+            link, ledger = Link(), Ledger()
+            for number in range(total):
+                link.append((1, number, None, "task", 0, 1, "ok", None, None, None, None, (), ()))
+            taker = threading.Thread(target=take_in_turns, args=(link, ledger, turn))
+            taker.start()
+            recorded = {link.account(ledger).recorded}
+            while taker.is_alive():
+                recorded.add(link.account(ledger).recorded)
+            assert recorded == {total}
+            assert link.account(ledger) == (total, 0, {}, total)
+    finally:
+        sys.setswitchinterval(interval)
 
-    def take() -> None:
-        for _ in range(total // turn):
-            link.take(turn, ledger)
-            time.sleep(0)
 
-    taker = threading.Thread(target=take)
-    taker.start()
-    recorded = [link.account(ledger).recorded]
-    while taker.is_alive():
-        recorded.append(link.account(ledger).recorded)
-    assert set(recorded) == {total}
-    assert link.account(ledger) == (total, 0, {}, total)
+def take_in_turns(link: Link, ledger: Ledger, turn: int) -> None:
+    while link.records:
+        link.take(turn, ledger)
 
 
 @pytest.mark.parametrize(
