@@ -146,7 +146,7 @@ def _with_generators(timeline: Timeline) -> Shares:
             working[call] += share
         else:
             working[call] = _WHOLE if what is _OPENS else 0
-        # What happens to the call itself …
+        # What happens to the call itself (written out, and not a function, since this is the innermost loop) …
         left = 0 if called[call] else max(0, working[call] - producers[call])
         change = left - own[call]
         if change:
