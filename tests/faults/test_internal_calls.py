@@ -240,6 +240,10 @@ def _no_address_is_left() -> Iterator[None]:
 
 
 # A collector that fails leaves what it awaited to the garbage collector.
+# The thread that aiosqlite has for a connection may come with an answer when the loop of such a collector is closed.
+@pytest.mark.filterwarnings(
+    "ignore:Exception in thread .*_connection_worker_thread:pytest.PytestUnhandledThreadExceptionWarning"
+)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine:RuntimeWarning")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
