@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ async def test_each_result_has_a_source_and_a_provenance(benchmark: Benchmark, r
     async def train() -> None:
         latency.track(3)
         benchmark.log("logged", "logged in a call", 1)
+        # Of calls that are hardly longer than a reading takes there is no CPU use, nor I/O.
+        await asyncio.sleep(0.02)
 
     @BenchmarkSupervisor([WaitMetric("wait"), ThroughputMetric("throughput")], benchmark)
     def load() -> Iterator[int]:
