@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COUNTED = ("cpu", "io")
 ITEMS = 4
-WORK = 100_000
+WORK = 400_000
 
 
 def function() -> int:
