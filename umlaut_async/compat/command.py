@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 FAILED = 1
-MISUSED = 2
 INTERRUPTED = 130
 _FLAGS = {"uuids": "-u/--uuids", "types": "-t/--types", "descriptions": "-d/--descriptions"}
 _LIBRARIES = {"matplotlib": "matplotlib", "plotly": "plotly"}

@@ -23,7 +23,6 @@ __all__ = ["figure"]
 _WRITTEN_CELLS = 30
 _NAMED_BARS = 150
 _TITLE_LINE = 100
-_COUNTED = 25
 
 
 def figure(shape: Shape) -> Figure:
