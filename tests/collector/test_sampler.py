@@ -13,7 +13,7 @@ from umlaut_async.clock import since_epoch
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.series import Series
-from umlaut_async.probes import Lack, Place, Probe
+from umlaut_async.probes import Lack, Place, Probe, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,6 +238,20 @@ async def test_a_source_that_fails_again_after_a_while_is_told_again_and_one_tha
             await bench.clock.advance(seconds * 1000 * MS)
         assert len(bench.events) == [1, 3, 4, 4, 6][told - 1]
     assert {event.kind for event in bench.events} == {"unreadable"}
+    await bench.sampler.close()
+
+
+async def test_a_call_does_not_tell_again_what_its_samples_have_told() -> None:
+    def read() -> float:
+        raise UnreadableError("gone")
+
+    bench = Bench(read)
+    bench.enter(1)
+    await bench.clock.advance(200 * MS)
+    bench.sampler.faults.add(bench.series, UnreadableError("gone"))
+    assert len(bench.events) == 1
+    bench.sampler.faults.add(bench.series, UnreadableError("too short"))
+    assert [event.data["reason"] for event in bench.events if event.data] == ["gone", "too short"]
     await bench.sampler.close()
 
 

@@ -38,6 +38,8 @@ class Faults:
         self._logged = set[str]() if logged is None else logged
         self._reported: dict[Hashable, int] = {}
         """What was told, and when."""
+        self._said: dict[Hashable, set[str]] = {}
+        """The same by source in its words: a call has nothing to add to what its samples have said."""
         self._recovered: set[Hashable] = set()
         """Of what was told, the sources that have had a good reading since."""
 
@@ -51,6 +53,7 @@ class Faults:
         if source in self._recovered and self._now() > self._reported[*source, False] + _PAUSE:
             self._recovered.discard(source)
             del self._reported[*source, False]
+            self._said.pop(source, None)
         self._add(series, error, source)
 
     def add_good(self, series: Series) -> None:
@@ -62,9 +65,6 @@ class Faults:
         if series.provenance in (None, "unavailable"):
             series.provenance = "unavailable"
             series.unavailable = isinstance(error, UnavailableError)
-        # What turns out to be final is told, even after a failure that might have passed.
-        if self._was_told((*told, series.unavailable)):
-            return
         named = _named(series)
         data = {"type": series.measure_type, "description": series.description, "reason": str(error)}
         if series.unavailable and isinstance(error, UnavailableError):
@@ -73,7 +73,11 @@ class Faults:
         else:
             message = f"{named} could not be read, and is absent where that happens: {error}"
             kind = "unreadable"
-        self._tell(kind, message, data)
+        said = self._said.setdefault(_identity(series), set())
+        # What turns out to be final is told, even after a failure that might have passed.
+        if message not in said and not self._was_told((*told, series.unavailable)):
+            said.add(message)
+            self._tell(kind, message, data)
 
     def add_lack(self, series: Series, lack: Lack) -> None:
         """Take note that a reading of a series was good, but not all that it might have been."""
