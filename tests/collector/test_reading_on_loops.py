@@ -13,6 +13,7 @@ import pytest
 
 from umlaut_async.clock import now
 from umlaut_async.collector.reading import Reader
+from umlaut_async.collector.reading_thread import ReadingThreads
 from umlaut_async.probes import Place, Probe, UnreadableError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def no_noise(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 
 
 def reader(read: Callable[[], Awaitable[float]], deadline: float = 20.0) -> Reader:
-    return Reader(Probe("key", read, "test", Place.LOOP, deadline=deadline), now)
+    return Reader(Probe("key", read, "test", Place.LOOP, deadline=deadline), now, ReadingThreads(now))
 
 
 async def five() -> float:
@@ -176,7 +177,7 @@ async def test_the_first_reading_may_take_longer_and_whoever_waits_for_it_as_wel
             released.wait(30)
         return number
 
-    slow = Reader(Probe("key", read, "test", Place.THREAD, deadline=0.2, first_deadline=30), now)
+    slow = Reader(Probe("key", read, "test", Place.THREAD, deadline=0.2, first_deadline=30), now, ReadingThreads(now))
     first, second = await asyncio.gather(slow.read(None), slow.read(None))
     assert (first[1], second[1]) == (0, 1)
     with pytest.raises(UnreadableError, match=r"within 0\.2 s"):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.probes.test_tree import children_stat, end_children, release_children, running, wait_for
-from umlaut_async.probes import kcmp, tree_memory
+from umlaut_async.probes import kcmp, tree_memory, tree_sight
+from umlaut_async.probes.tree import tree_cpu
 from umlaut_async.probes.tree import tree_memory as probe_of_memory
 from umlaut_async.probes.tree_sources import ProcSource, Share
 from umlaut_async.probes.tree_walk import Family
@@ -253,3 +254,82 @@ def test_a_child_that_was_gone_before_it_was_read_does_not_leave_its_parent_halv
         read = probe_of_memory(script.pid).read
         for _ in range(3):
             assert 150 < read() < 180
+
+
+@pytest.fixture
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of what the walks over a tree measure, as they come."""
+    seen: list[str] = []
+    read = Family.read
+
+    def noted(self: Family, measure: Callable[[int], object]) -> object:
+        seen.append(measure.__name__)
+        return read(self, measure)
+
+    monkeypatch.setattr(Family, "read", noted)
+    return seen
+
+
+def test_a_reading_right_after_another_of_the_same_tree_spares_the_walk(
+    walks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_sight, "_AT_ONCE", 10**10)
+    with running(FORK + "child(stay); say('forked'); hear(); wait_for_all(); say('alone'); hear()") as script:
+        assert script.hear() == "forked"
+        try:
+            other, cpu, memory = (probe_of(script.pid) for probe_of in (probe_of_memory, tree_cpu, probe_of_memory))
+            expected = other.read()
+            assert expected > 150
+            cpu.read()
+            assert memory.read() == pytest.approx(expected, rel=0.05)
+            assert walks == ["resident", "exactly_reaped"]
+            monkeypatch.setattr(tree_sight, "_AT_ONCE", 0)
+            assert memory.read() == pytest.approx(expected, rel=0.05)
+            assert walks == ["resident", "exactly_reaped", "resident"]
+        finally:
+            end_children(script.pid)
+
+
+def test_an_orphan_that_only_the_other_reading_has_found_is_known(
+    walks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+def hold():
+    block = bytearray(b"x") * (150 * 2**20)
+    say("held"); stay()
+
+def leave():
+    child(hold); stay()
+
+child(leave); hear(); wait_for_all(); say("orphaned"); hear()
+"""
+    with running(text) as script:
+        assert script.hear() == "held"
+        source = ProcSource("/proc")
+        [parent] = source.children(script.pid, 1)
+        [orphan] = source.children(parent, 1)
+        try:
+            monkeypatch.setattr(tree_sight, "_AT_ONCE", 10**10)
+            cpu, memory = tree_cpu(script.pid), probe_of_memory(script.pid)
+            cpu.read()
+            assert memory.read() > 150
+            assert walks == ["exactly_reaped"]
+            release_children(script.pid)
+            assert script.hear().startswith("used")
+            script.tell("wait")
+            assert script.hear() == "orphaned"
+            monkeypatch.setattr(tree_sight, "_AT_ONCE", 0)
+            assert memory.read() > 150
+        finally:
+            os.kill(orphan, signal.SIGUSR1)
+
+
+def test_a_root_that_has_ended_since_another_reading_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_sight, "_AT_ONCE", 10**10)
+    with running("say('here'); hear()") as script:
+        script.hear()
+        cpu, memory = tree_cpu(script.pid), probe_of_memory(script.pid)
+        cpu.read()
+        assert memory.read() > 0
+    with pytest.raises(ProcessLookupError, match="ended"):
+        memory.read()

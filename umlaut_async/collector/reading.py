@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.collector.threads import settle, start_daemon
+from umlaut_async.collector.reading_thread import Wanted, describe
+from umlaut_async.collector.threads import settle
 from umlaut_async.probes import Place, Probe, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from umlaut_async.collector.reading_thread import ReadingThread, ReadingThreads
     from umlaut_async.records import Reading
 
     Respond = Callable[[Any, Exception | None], None]
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOOK = 0.05
 """How often it is looked whether the loop of a stage was closed, in seconds."""
+_HELD_UP = 0.02
+"""Seconds that a reading waits for those of other probes in the same thread; then it is taken elsewhere."""
 _LOOP_ENDED = "the event loop of the stage ended"
 
 
@@ -29,12 +32,16 @@ class Reader:
     Args:
         probe: What is read.
         now: Tells the time.
+        threads: Where probes of `Place.THREAD` are read.
     """
 
-    def __init__(self, probe: Probe, now: Callable[[], int]) -> None:
+    def __init__(self, probe: Probe, now: Callable[[], int], threads: ReadingThreads) -> None:
         self._probe = probe
         self._now = now
-        self._thread: _ReadingThread | None = None
+        self._threads = threads
+        self._thread: ReadingThread | None = None
+        self._wanted: Wanted | None = None
+        """The latest reading in the thread."""
         self._turn = asyncio.Lock()
         self._deadline = probe.deadline if probe.first_deadline is None else probe.first_deadline
 
@@ -62,7 +69,7 @@ class Reader:
         except TimeoutError:
             raise UnreadableError(f"read() gave no answer within {deadline:g} s") from None
         except Exception as error:
-            raise UnreadableError(f"read() raised {_describe(error)}") from error
+            raise UnreadableError(f"read() raised {describe(error)}") from error
         finally:
             # Only now: others that wait for the first reading to be over need as long as that one.
             self._deadline = probe.deadline
@@ -128,16 +135,34 @@ class Reader:
 
     async def _in_thread(self) -> tuple[int, Any]:
         async with self._turn:
-            if self._thread is None:
-                self._thread = _ReadingThread(self._probe, self._now)
-            if self._thread.busy:
+            if self._wanted is not None and not self._wanted.over:
                 raise UnreadableError("an earlier read() has not returned yet")
-            return await self._thread.read()
+            if self._thread is None:
+                self._thread = self._threads.enter(self._probe)
+            loop = asyncio.get_running_loop()
+            self._wanted = Wanted(self._probe, loop.create_future())
+            self._thread.put(self._wanted)
+            if self._probe.together is None:
+                return await self._wanted.answer
+            look = loop.call_later(_HELD_UP, self._evade)
+            try:
+                return await self._wanted.answer
+            finally:
+                look.cancel()
+
+    def _evade(self) -> None:
+        """Have a reading taken in a thread of its own if the one that is shared has not begun it yet."""
+        if self._wanted is None or not self._wanted.begin():
+            return
+        thread = self._threads.enter(self._probe._replace(together=None))
+        self._wanted = Wanted(self._probe, self._wanted.answer)
+        thread.put(self._wanted)
+        self._threads.leave(thread)
 
     def close(self) -> None:
         """Let the thread of the probe end, as soon as its read returns."""
         if self._thread is not None:
-            self._thread.close()
+            self._threads.leave(self._thread)
             self._thread = None
 
 
@@ -170,7 +195,7 @@ class _LoopReading:
             self._respond(None, error)
         except BaseException as error:
             # Also what would end the loop: it is the loop of the stage, which measuring must not end.
-            self._respond(None, UnreadableError(f"read() raised {_describe(error)}"))
+            self._respond(None, UnreadableError(f"read() raised {describe(error)}"))
         else:
             self._respond(taken, None)
 
@@ -193,53 +218,3 @@ class _LoopReading:
         setattr(self._task, "_log_destroy_pending", False)  # noqa: B010  # the types do not know it
         if self._work is not None and inspect.getcoroutinestate(self._work) == inspect.CORO_CREATED:
             self._work.close()
-
-
-class _ReadingThread:
-    """A daemon thread that takes one reading at a time; one that hangs keeps nothing else from going on."""
-
-    def __init__(self, probe: Probe, now: Callable[[], int]) -> None:
-        self._probe = probe
-        self._now = now
-        self._wanted: SimpleQueue[asyncio.Future[Any] | None] = SimpleQueue()
-        self.busy = False
-        start_daemon(self._run, "umlaut-read")
-
-    async def read(self) -> tuple[int, Any]:
-        answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
-        self.busy = True
-        self._wanted.put(answer)
-        return await answer
-
-    def close(self) -> None:
-        self._wanted.put(None)
-
-    def _run(self) -> None:
-        while (answer := self._wanted.get()) is not None:
-            value: Any = None
-            error: Exception | None = None
-            try:
-                value = self._probe.read()
-                value = self._now() if self._probe.stamp is None else self._probe.stamp(value), value
-            except (UnavailableError, UnreadableError) as raised:
-                error = raised
-            except BaseException as raised:
-                # Not the error itself: a StopIteration, for one, cannot be the exception of a future.
-                error = UnreadableError(f"read() raised {_describe(raised)}")
-            try:
-                answer.get_loop().call_soon_threadsafe(self._returned, answer, value, error)
-            except RuntimeError:
-                break  # The collector has ended meanwhile.
-        if self._probe.close is not None:
-            self._probe.close()
-
-    def _returned(self, answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
-        self.busy = False
-        settle(answer, value, error)
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from umlaut_async.clock import Clock, SystemClock, since_epoch
 from umlaut_async.collector.faults import Faults
 from umlaut_async.collector.reading import Reader
+from umlaut_async.collector.reading_thread import ReadingThreads
 from umlaut_async.probes import Place, ProcessGoneError, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Sampler:
         """What runs, and the source that it reads."""
         # One for each source, since a source is read once at a time, however many series it has.
         self._readers: dict[Hashable, Reader] = {}
+        self._threads = ReadingThreads(self._clock.now)
         self._answering: dict[Series, asyncio.Task[None]] = {}
         """What answers the edge requests of series."""
         self.edge_taken = asyncio.Event()
@@ -185,7 +187,7 @@ class Sampler:
         """Take a reading; None, and a report, where there is none to be had."""
         probe = series.probe
         if probe.key not in self._readers:
-            self._readers[probe.key] = Reader(probe, self._clock.now)
+            self._readers[probe.key] = Reader(probe, self._clock.now, self._threads)
         asked = self._clock.now()
         try:
             taken = _Taken(*await self._readers[probe.key].read(loop), asked)

@@ -113,6 +113,7 @@ class WatchedCommand:
             read=self._cpu_source.read,
             beside=lambda: self.spent,
             still=_always,
+            together=None,
             outside=None,
         )
 
@@ -123,6 +124,7 @@ class WatchedCommand:
             read=self._io_source.read,
             beside=lambda: self.moved,
             still=_always,
+            together=None,
             outside=None,
         )
 
@@ -134,6 +136,7 @@ class WatchedCommand:
             beside=lambda: self._peak,
             keep_awake=self._until_next,
             still=_always,
+            together=None,
             outside=None,
         )
 

@@ -118,6 +118,9 @@ class Probe(NamedTuple):
     then. Each reading of a probe that has this stands for all the time since it was asked for."""
     close: Callable[[], None] | None = None
     """Called when nothing reads the probe any more."""
+    together: Hashable | None = None
+    """Probes of `Place.THREAD` that have the same here are read in one thread, one right after the other: to read what
+    another has just read takes the kernel, and this package, far less time. They have nothing to close."""
     outside: tuple[Any, ...] | None = None
     """How another process reads the same of this one, see `umlaut_async.probes.outside`; None where it cannot."""
     settle: Callable[[Any, Any], Reading] | None = None

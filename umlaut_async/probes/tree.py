@@ -12,6 +12,7 @@ from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.probes.tree_ledger import Entry, Ledger
 from umlaut_async.probes.tree_memory import TreeMemory
+from umlaut_async.probes.tree_sight import sight_of
 from umlaut_async.probes.tree_sources import source_for
 from umlaut_async.probes.tree_time import TreeTime, others_stood_still, read_clocks
 from umlaut_async.probes.tree_walk import Family
@@ -44,7 +45,7 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
 
     def reader(root: int) -> Callable[[], TreeTime]:
         source = source_for(proc)
-        family, ledger = Family(root, source), Ledger()
+        family, ledger, sight = Family(root, source), Ledger(), sight_of(root, proc)
         here = proc == "/proc"
 
         def exactly_reaped(pid: int) -> int | None:
@@ -52,6 +53,7 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
 
         def read() -> TreeTime:
             reading = family.read(exactly_reaped)
+            sight.note(reading.living)
             clocks, at = read_clocks(source, [member.key[0] for member in reading.living], here)
             entries, own_of_root = [], 0
             for (key, parent, exactly, status), clock in zip(reading.living, clocks, strict=True):
@@ -75,6 +77,7 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
         step=_TICK,
         beside=time.process_time_ns if pid is None and proc == "/proc" else None,
         still=others_stood_still,
+        together=("tree", pid, proc),
         outside=_outside("tree-cpu", pid),
     )
 
@@ -95,7 +98,7 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
 
     def reader(root: int) -> Callable[[], float]:
         source = source_for(proc)
-        memory = TreeMemory(Family(root, source), source, has_shares)
+        memory = TreeMemory(Family(root, source), source, has_shares, sight_of(root, proc))
         return lambda: memory.total() / MIB
 
     has_shares = os.path.exists(f"{proc}/self/smaps_rollup")
@@ -105,6 +108,8 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         provenance="measured" if has_shares else "estimated",
+        first_deadline=FIRST_DEADLINE,
+        together=("tree", pid, proc),
         outside=_outside("tree-memory", pid),
     )
 
@@ -122,7 +127,7 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
 
     def reader(root: int) -> Callable[[], IOCounters]:
         source = source_for(proc)
-        family = Family(root, source)
+        family, sight = Family(root, source), sight_of(root, proc)
 
         def measure(pid: int) -> IOCounters | None:
             if pid != os.getpid() or proc != "/proc":
@@ -133,6 +138,7 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
 
         def read() -> IOCounters:
             reading = family.read(measure)
+            sight.note(reading.living)
             if not any(member.value is not None for member in reading.living):
                 raise PermissionError(f"the I/O counters of the process {root} cannot be read")
             return IOCounters(
@@ -147,6 +153,8 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         rate=_mib_per_second,
+        first_deadline=FIRST_DEADLINE,
+        together=("tree", pid, proc),
         outside=_outside("tree-io", pid),
     )
 

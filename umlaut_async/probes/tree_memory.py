@@ -6,6 +6,9 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from umlaut_async.probes.tree_sight import Sight
     from umlaut_async.probes.tree_sources import Source
     from umlaut_async.probes.tree_walk import Family, Member
 
@@ -40,10 +43,12 @@ class TreeMemory:
         family: The processes.
         source: Where they are read.
         has_shares: Whether the kernel tells the part of a process in shared pages.
+        sight: What other readings of the tree have just seen.
     """
 
-    def __init__(self, family: Family, source: Source, has_shares: bool) -> None:
+    def __init__(self, family: Family, source: Source, has_shares: bool, sight: Sight) -> None:
         self._family = family
+        self._sight = sight
         self._source = source
         self._shares = Shares(family, source) if has_shares else None
         self._own: set[Life] = set()
@@ -58,7 +63,7 @@ class TreeMemory:
         """
         resident: dict[Life, int] = {}
         doubtful: set[Life] = set()
-        for member in self._family.read(self._source.resident).living:
+        for member in self._members():
             if not member.value:
                 continue  # It cannot be read, or is a zombie: what it shared is its parent's.
             life = Life(*member.key, member.status.forked)
@@ -73,6 +78,15 @@ class TreeMemory:
         if not resident:
             raise ProcessLookupError("the memory of the processes cannot be read")
         return sum(resident.values()) if self._shares is None else self._shares.total(resident)
+
+    def _members(self) -> Sequence[Member[int]]:
+        """Return the living with their RSS."""
+        if (seen := self._sight.recent()) is not None:
+            self._family.adopt(seen)
+            members = [member._replace(value=self._resident(member.key[0])) for member in seen]
+            if any(member.value for member in members):
+                return members
+        return self._family.read(self._source.resident).living
 
     def _shares_that_of_its_parent(self, member: Member[int], life: Life) -> bool:
         """Return whether a child was begun by `vfork` or the like, and has not executed its program yet."""

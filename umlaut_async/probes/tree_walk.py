@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from umlaut_async.probes import helpers
 
@@ -107,6 +107,16 @@ class Family:
         if (self._root, self._start) in reading.gone:
             raise ProcessLookupError(f"the process {self._root} has ended")
         return reading
+
+    def adopt(self, living: Sequence[Member[Any]]) -> None:
+        """Know the processes that another walk over the same tree has found, and no others.
+
+        Args:
+            living: Each parent before its children, the root first.
+        """
+        self._known = {member.key[0]: member.key for member in living}
+        # A root that could not be read is looked for again.
+        self._start = self._known[self._root][1] if self._root in self._known else None
 
     def is_same(self, key: Key) -> bool:
         """Return whether a pid still is the process that was meant."""
