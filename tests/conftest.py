@@ -20,13 +20,13 @@ import pytest
 from pytest_asyncio import is_async_test
 
 import umlaut_async
-from tests import support
+from tests import support, turns
 from tests.probes import fake_nvml
 from umlaut_async.collector import address
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from tests.postgres import Server
     from umlaut_async import Benchmark
@@ -49,6 +49,21 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             # A program that is started inherits what is ignored, but no handler.
             signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test that measures time run alone, where several processes share the tests."""
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have only text in a report that can be sent to another process."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_collection_finish() -> None:

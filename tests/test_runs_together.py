@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.support import Rows
 
+pytestmark = pytest.mark.alone
+
 RATE = 1000
 """Records of each run in a second."""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.support import EndedCalls, Row, Rows
     from umlaut_async import Benchmark
 
+pytestmark = pytest.mark.alone
+
 CONCURRENT = 1000
 
 
@@ -104,7 +106,7 @@ async def test_a_call_shorter_than_the_interval_has_its_results(benchmark: Bench
 
     @BenchmarkSupervisor([CPUMetric("cpu"), MemoryMetric("memory"), IOMetric("io"), gauge], benchmark)
     async def stage() -> None:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
 
     await stage()
     await benchmark.flush()

@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import select
 
 from tests.support import ROOT
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from tests.support import Rows
     from umlaut_async import Benchmark
+
+pytestmark = pytest.mark.alone
 
 
 class Mine(Metric):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.support import EndedCalls, Row
     from umlaut_async.supervisor import SupervisedBlock
 
+pytestmark = pytest.mark.alone
+
 TOLERANCE = 0.010
 
 

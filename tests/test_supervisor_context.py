@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.support import EndedCalls, Row
     from umlaut_async import Benchmark
 
+pytestmark = pytest.mark.alone
+
 ENDINGS = {"exhaust": {"ok"}, "close": {"closed"}, "raise": {"error"}, "abandon": {"closed", "abandoned"}}
 OVERLAPPING = 1000
 DEPTH = 200

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.support import Row, Rows
     from umlaut_async import Benchmark
 
+pytestmark = pytest.mark.alone
+
 MATRIX = [[5, 1], [0, 7]]
 LABELS = ["cat", "dog"]
 SWEEP: dict[str, Any] = {"hyperparameters": ["lr", "depth"], "target": "loss"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.analysis.verdict import Verdict
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 PLANTED = {
     "slow_loader": ("input-bound", "train", "waits in `load`"),

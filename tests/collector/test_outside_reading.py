@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from tests.support import Rows, RunScript
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets"),
+]
 
 ADOPTING = """
 import asyncio, ctypes, sys, time

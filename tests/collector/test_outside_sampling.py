@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from tests.support import RunScript
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets"),
+]
 
 HOLDER = """
 import asyncio, random, sys, time

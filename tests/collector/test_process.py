@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from tests.support import EndedCalls, Rows, RunScript
 
+pytestmark = pytest.mark.alone
+
 
 class Counter(Metric):
     """Counts its own readings."""

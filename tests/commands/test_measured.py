@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.commands.conftest import Runner
     from tests.support import EndedCalls, Row, Rows
 
+pytestmark = pytest.mark.alone
+
 WITHIN_CPU = 0.02
 WITHIN_MEMORY = 0.05
 

@@ -15,6 +15,8 @@ from umlaut_async.probes.unwrap import Count
 from umlaut_async.records import CallRecord
 from umlaut_async.summary import Summary, summarise
 
+pytestmark = pytest.mark.alone
+
 SECOND = 1_000_000_000
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.support import EndedCalls, Row, Rows
     from umlaut_async import Benchmark
 
+pytestmark = pytest.mark.alone
+
 BLOCKS = 3
 BLOCK = 0.5
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.support import EndedCalls, RunScript
 
+pytestmark = pytest.mark.alone
+
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux")
 
 METRICS: tuple[Any, ...] = (CPUMetric, MemoryMetric, IOMetric)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.support import EndedCalls, Rows
 
+pytestmark = pytest.mark.alone
+
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux")
 
 MS = 1_000_000

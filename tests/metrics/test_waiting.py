@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support import EndedCalls, Row
     from umlaut_async import Benchmark
 
+pytestmark = pytest.mark.alone
+
 
 def latest(database: Path, name: str, measure_type: str) -> Row:
     """Return the latest result of a stage."""

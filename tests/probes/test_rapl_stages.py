@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tests.support import EndedCalls, Rows, RunScript
 
+pytestmark = pytest.mark.alone
+
 SCENARIOS = [
     ("exact", "1", "no dram", "200", str(fake_rapl.TOP), "1"),
     ("exact", "2", "dram", "300", str(fake_rapl.TOP), "1"),

@@ -24,7 +24,10 @@ from umlaut_async.probes.tree_walk import Family
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux"),
+]
 
 PREAMBLE = """
 import os, signal, sys, time

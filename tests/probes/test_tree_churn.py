@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the process file system of Linux"),
     pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a compiler"),
+    pytest.mark.alone,
 ]
 
 RATE = 500

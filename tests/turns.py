@@ -1,0 +1,45 @@
+"""Whose turn it is where several processes share the tests: one that measures time runs alone, the others together."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOM, _DOOR = Path(__file__), Path(__file__).with_name("support.py")
+"""Two files of which nothing is wanted but their locks."""
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Wait until a test may run, and let it run.
+
+    Args:
+        alone: Whether no other test may run meanwhile.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    wanted = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    # Who waits for the room stands in the door, so that those who share it cannot keep out one that wants it alone.
+    with ExitStack() as room:
+        with _locked(_DOOR, fcntl.LOCK_EX):
+            room.enter_context(_locked(_ROOM, wanted))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        # Not left to the closing: a process that a test has forked may still have the descriptor.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
