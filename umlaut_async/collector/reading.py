@@ -138,31 +138,36 @@ class Reader:
             if self._wanted is not None and not self._wanted.over:
                 raise UnreadableError("an earlier read() has not returned yet")
             if self._thread is None:
-                self._thread = self._threads.enter(self._probe)
+                self._thread = self._threads.enter(self._probe, self)
             loop = asyncio.get_running_loop()
-            self._wanted = Wanted(self._probe, loop.create_future())
-            self._thread.put(self._wanted)
+            wanted = Wanted(self._probe, loop.create_future())
+            self._thread.put(wanted)
+            self._wanted = wanted
             if self._probe.together is None:
-                return await self._wanted.answer
+                return await wanted.answer
             look = loop.call_later(_HELD_UP, self._evade)
             try:
-                return await self._wanted.answer
+                return await wanted.answer
             finally:
                 look.cancel()
 
     def _evade(self) -> None:
         """Have a reading taken in a thread of its own if the one that is shared has not begun it yet."""
-        if self._wanted is None or not self._wanted.begin():
+        if self._wanted is None or self._wanted.has_begun:
             return
-        thread = self._threads.enter(self._probe._replace(together=None))
-        self._wanted = Wanted(self._probe, self._wanted.answer)
-        thread.put(self._wanted)
-        self._threads.leave(thread)
+        try:
+            thread = self._threads.enter(self._probe._replace(together=None), self)
+        except RuntimeError:
+            return  # The interpreter ends, and starts no thread any more.
+        if self._wanted.begin():
+            self._wanted = Wanted(self._probe, self._wanted.answer)
+            thread.put(self._wanted)
+        self._threads.leave(thread, self)
 
     def close(self) -> None:
         """Let the thread of the probe end, as soon as its read returns."""
         if self._thread is not None:
-            self._threads.leave(self._thread)
+            self._threads.leave(self._thread, self)
             self._thread = None
 
 

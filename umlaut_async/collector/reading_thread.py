@@ -36,6 +36,11 @@ class Wanted:
         """Return whether it is the caller who may take the reading, or withdraw it: the first who asks."""
         return self._begun.acquire(blocking=False)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether somebody has taken it, or withdrawn it."""
+        return self._begun.locked()
+
     def finish(self, value: Any, error: Exception | None) -> None:
         """Answer whoever still waits, on the loop that does."""
         self.over = True
@@ -50,8 +55,8 @@ class ReadingThread:
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
-        self.users = 0
-        """How many read their probes here."""
+        self.users: set[object] = set()
+        """Who reads probes here."""
         self._now = now
         self._waiting: deque[Wanted] = deque()
         self._goes_on: SimpleQueue[bool] = SimpleQueue()
@@ -108,17 +113,17 @@ class ReadingThreads:
         self._now = now
         self._shared: dict[Hashable, ReadingThread] = {}
 
-    def enter(self, probe: Probe) -> ReadingThread:
-        """Return the thread in which a probe is read; who asks has to leave it in the end."""
+    def enter(self, probe: Probe, user: object) -> ReadingThread:
+        """Return the thread in which somebody reads a probe, who has to leave it in the end."""
         thread = self._shared.get(probe.together) or ReadingThread(self._now)
         if probe.together is not None:
             self._shared[probe.together] = thread
-        thread.users += 1
+        thread.users.add(user)
         return thread
 
-    def leave(self, thread: ReadingThread) -> None:
-        """Let a thread end that nobody uses any more."""
-        thread.users -= 1
+    def leave(self, thread: ReadingThread, user: object) -> None:
+        """Let a thread end that nobody uses any more. It can be done again where it failed."""
+        thread.users.discard(user)
         if not thread.users:
             self._shared = {together: other for together, other in self._shared.items() if other is not thread}
             thread.end()

@@ -67,7 +67,7 @@ class Place(enum.Enum):
     CALLER = "caller"
     """In a few microseconds: the caller reads the edges, the collector the ticks."""
     THREAD = "thread"
-    """In a thread of its own, with a deadline."""
+    """In a thread of its own, or with others in one, with a deadline."""
     LOOP = "loop"
     """As a coroutine on the event loop of the stage, since its clients belong to that loop."""
     CALLBACK = "callback"
