@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.probes.test_tree import children_stat, end_children, release_children, running, wait_for
-from umlaut_async.probes import kcmp, tree_memory, tree_sight
-from umlaut_async.probes.tree import tree_cpu
+from umlaut_async.probes import UnreadableError, kcmp, tree_memory, tree_sight
+from umlaut_async.probes.tree import tree_cpu, tree_io
 from umlaut_async.probes.tree import tree_memory as probe_of_memory
 from umlaut_async.probes.tree_sources import ProcSource, Share
 from umlaut_async.probes.tree_walk import Family
@@ -290,10 +292,7 @@ def test_a_reading_right_after_another_of_the_same_tree_spares_the_walk(
             end_children(script.pid)
 
 
-def test_an_orphan_that_only_the_other_reading_has_found_is_known(
-    walks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = """
+LEFT = """
 def hold():
     block = bytearray(b"x") * (150 * 2**20)
     say("held"); stay()
@@ -303,25 +302,76 @@ def leave():
 
 child(leave); hear(); wait_for_all(); say("orphaned"); hear()
 """
-    with running(text) as script:
+
+
+@pytest.mark.parametrize("found_by", ["cpu", "io", "memory"])
+def test_an_orphan_that_one_of_the_readings_has_found_stays_known_to_the_memory(
+    found_by: str, walks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another reading came too late to find it."""
+    with running(LEFT) as script:
         assert script.hear() == "held"
         source = ProcSource("/proc")
         [parent] = source.children(script.pid, 1)
         [orphan] = source.children(parent, 1)
         try:
             monkeypatch.setattr(tree_sight, "_AT_ONCE", 10**10)
-            cpu, memory = tree_cpu(script.pid), probe_of_memory(script.pid)
-            cpu.read()
+            probes = {"cpu": tree_cpu(script.pid), "io": tree_io(script.pid), "memory": probe_of_memory(script.pid)}
+            memory = probes["memory"]
+            probes[found_by].read()
             assert memory.read() > 150
-            assert walks == ["exactly_reaped"]
+            assert len(walks) == (2 if found_by == "memory" else 1)
             release_children(script.pid)
             assert script.hear().startswith("used")
             script.tell("wait")
             assert script.hear() == "orphaned"
-            monkeypatch.setattr(tree_sight, "_AT_ONCE", 0)
-            assert memory.read() > 150
+            if found_by == "memory":
+                probes["cpu"].read()
+            else:
+                monkeypatch.setattr(tree_sight, "_AT_ONCE", 0)
+            for _ in range(2):
+                assert memory.read() > 150
         finally:
             os.kill(orphan, signal.SIGUSR1)
+
+
+def test_processes_that_another_reading_could_not_see_for_a_moment_stay_known_to_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tree_sight, "_AT_ONCE", 10**10)
+    with running(FORK + "child(stay); say('forked'); hear()") as script:
+        try:
+            assert script.hear() == "forked"
+            cpu, memory = tree_cpu(script.pid), probe_of_memory(script.pid)
+            cpu.read()
+            expected = memory.read()
+            with monkeypatch.context() as patched:
+                patched.setattr(ProcSource, "status", lambda *_: open("/nowhere"))  # noqa: SIM115
+                cpu.read()
+            assert memory.read() == pytest.approx(expected, rel=0.05)
+        finally:
+            end_children(script.pid)
+
+
+def test_while_a_reading_hangs_there_is_no_other_of_the_same_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, released = threading.Event(), threading.Event()
+    resident = ProcSource.resident
+
+    def hang(self: ProcSource, pid: int) -> int | None:
+        begun.set()
+        released.wait(10)
+        return resident(self, pid)
+
+    memory = probe_of_memory()
+    with monkeypatch.context() as patched, ThreadPoolExecutor(1) as elsewhere:
+        patched.setattr(ProcSource, "resident", hang)
+        reading = elsewhere.submit(memory.read)
+        assert begun.wait(10)
+        with pytest.raises(UnreadableError, match="an earlier reading"):
+            memory.read()
+        released.set()
+        assert reading.result(10) > 0
+    assert memory.read() > 0
 
 
 def test_a_root_that_has_ended_since_another_reading_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,10 @@ class Faults:
             message = f"{named} could not be read, and is absent where that happens: {error}"
             kind = "unreadable"
         said = self._said.setdefault(_identity(series), set())
+        if message in said:
+            return
         # What turns out to be final is told, even after a failure that might have passed.
-        if message not in said and not self._was_told((*told, series.unavailable)):
+        if not self._was_told((*told, series.unavailable)):
             said.add(message)
             self._tell(kind, message, data)
 

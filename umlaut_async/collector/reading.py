@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _LOOK = 0.05
 """How often it is looked whether the loop of a stage was closed, in seconds."""
-_HELD_UP = 0.02
-"""Seconds that a reading waits for those of other probes in the same thread; then it is taken elsewhere."""
+_HELD_UP = 0.1
+"""Seconds that a reading waits for those of other probes in the same thread; then its probe has one of its own."""
 _LOOP_ENDED = "the event loop of the stage ended"
 
 
@@ -41,7 +41,8 @@ class Reader:
         self._threads = threads
         self._thread: ReadingThread | None = None
         self._wanted: Wanted | None = None
-        """The latest reading in the thread."""
+        """The latest reading that a thread was to take."""
+        self._look_again: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
         self._deadline = probe.deadline if probe.first_deadline is None else probe.first_deadline
 
@@ -143,26 +144,30 @@ class Reader:
             wanted = Wanted(self._probe, loop.create_future())
             self._thread.put(wanted)
             self._wanted = wanted
-            if self._probe.together is None:
-                return await wanted.answer
-            look = loop.call_later(_HELD_UP, self._evade)
+            if self._thread.together is not None:
+                self._look_again = loop.call_later(_HELD_UP, self._look, wanted)
             try:
                 return await wanted.answer
             finally:
-                look.cancel()
+                if self._look_again is not None:
+                    self._look_again.cancel()
 
-    def _evade(self) -> None:
-        """Have a reading taken in a thread of its own if the one that is shared has not begun it yet."""
-        if self._wanted is None or self._wanted.has_begun:
+    def _look(self, wanted: Wanted) -> None:
+        """Go on in a thread of its own if a reading of another probe is what this one waits for."""
+        shared = self._thread
+        if shared is None:
+            return
+        if not shared.busy or not shared.withdraw(wanted):
+            # It is being taken, or the thread waits for the interpreter, as another one would.
+            self._look_again = wanted.answer.get_loop().call_later(_HELD_UP, self._look, wanted)
             return
         try:
-            thread = self._threads.enter(self._probe._replace(together=None), self)
-        except RuntimeError:
-            return  # The interpreter ends, and starts no thread any more.
-        if self._wanted.begin():
-            self._wanted = Wanted(self._probe, self._wanted.answer)
-            thread.put(self._wanted)
-        self._threads.leave(thread, self)
+            self._thread = self._threads.enter_alone(self)
+        except RuntimeError as error:
+            wanted.finish(None, UnreadableError(f"no thread could be started for it: {error}"))
+            return
+        self._thread.put(wanted)
+        self._threads.leave(shared, self)
 
     def close(self) -> None:
         """Let the thread of the probe end, as soon as its read returns."""

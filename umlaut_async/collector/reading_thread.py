@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -29,17 +28,7 @@ class Wanted:
         self.probe = probe
         self.answer = answer
         self.over = False
-        """Whether nothing of the reading is still to come."""
-        self._begun = threading.Lock()
-
-    def begin(self) -> bool:
-        """Return whether it is the caller who may take the reading, or withdraw it: the first who asks."""
-        return self._begun.acquire(blocking=False)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether somebody has taken it, or withdrawn it."""
-        return self._begun.locked()
+        """Whether the thread has returned, which it may do when nobody waits any more."""
 
     def finish(self, value: Any, error: Exception | None) -> None:
         """Answer whoever still waits, on the loop that does."""
@@ -52,43 +41,65 @@ class ReadingThread:
 
     Args:
         now: Tells the time.
+        together: What the probes have together.
     """
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, now: Callable[[], int], together: Hashable | None) -> None:
+        self.together = together
         self.users: set[object] = set()
         """Who reads probes here."""
+        self.busy = False
+        """Whether a reading is being taken."""
         self._now = now
-        self._waiting: deque[Wanted] = deque()
+        self._counters: deque[Wanted] = deque()
+        self._gauges: deque[Wanted] = deque()
         self._goes_on: SimpleQueue[bool] = SimpleQueue()
-        """Says True for each reading that waits, and False at the end."""
+        """Says True for each reading that was put, so that the thread can wait for it, and False at the end."""
         self._close: Callable[[], None] | None = None
         start_daemon(self._run, "umlaut-read")
 
     def put(self, wanted: Wanted) -> None:
         """Let a reading be taken."""
-        # Of what is asked for at once, counters come first: they are the ones that have moved on a moment later.
-        if wanted.probe.rate is None:
-            self._waiting.append(wanted)
-        else:
-            self._waiting.appendleft(wanted)
+        self._queue(wanted).append(wanted)
         self._goes_on.put(True)
+
+    def withdraw(self, wanted: Wanted) -> bool:
+        """Take a reading back; return whether there was still time for it."""
+        try:
+            self._queue(wanted).remove(wanted)
+        except ValueError:
+            return False
+        return True
 
     def end(self) -> None:
         """Let the thread end as soon as what it reads has returned."""
         self._goes_on.put(False)
 
+    def _queue(self, wanted: Wanted) -> deque[Wanted]:
+        # Of what is asked for at once, counters come first: they are the ones that have moved on a moment later.
+        return self._gauges if wanted.probe.rate is None else self._counters
+
     def _run(self) -> None:
         while self._goes_on.get():
-            wanted = self._waiting.popleft()
-            if not wanted.begin():
-                continue
+            try:
+                wanted = self._next()
+            except IndexError:
+                continue  # It was withdrawn.
+            self.busy = True
             value, error = self._read(wanted.probe)
+            self.busy = False
             try:
                 wanted.answer.get_loop().call_soon_threadsafe(wanted.finish, value, error)
             except RuntimeError:
                 break  # The collector has ended meanwhile.
         if self._close is not None:
             self._close()
+
+    def _next(self) -> Wanted:
+        try:
+            return self._counters.popleft()
+        except IndexError:
+            return self._gauges.popleft()
 
     def _read(self, probe: Probe) -> tuple[Any, Exception | None]:
         self._close = probe.close
@@ -115,9 +126,17 @@ class ReadingThreads:
 
     def enter(self, probe: Probe, user: object) -> ReadingThread:
         """Return the thread in which somebody reads a probe, who has to leave it in the end."""
-        thread = self._shared.get(probe.together) or ReadingThread(self._now)
-        if probe.together is not None:
-            self._shared[probe.together] = thread
+        if probe.together is None:
+            return self.enter_alone(user)
+        if probe.together not in self._shared:
+            self._shared[probe.together] = ReadingThread(self._now, probe.together)
+        thread = self._shared[probe.together]
+        thread.users.add(user)
+        return thread
+
+    def enter_alone(self, user: object) -> ReadingThread:
+        """Return a thread in which nobody else reads anything."""
+        thread = ReadingThread(self._now, None)
         thread.users.add(user)
         return thread
 
@@ -125,7 +144,7 @@ class ReadingThreads:
         """Let a thread end that nobody uses any more. It can be done again where it failed."""
         thread.users.discard(user)
         if not thread.users:
-            self._shared = {together: other for together, other in self._shared.items() if other is not thread}
+            self._shared.pop(thread.together, None)
             thread.end()
 
 

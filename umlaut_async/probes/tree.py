@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from umlaut_async.probes import helpers
-from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe
+from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnreadableError
 from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.probes.tree_ledger import Entry, Ledger
 from umlaut_async.probes.tree_memory import TreeMemory
@@ -108,7 +109,6 @@ def tree_memory(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         provenance="measured" if has_shares else "estimated",
-        first_deadline=FIRST_DEADLINE,
         together=("tree", pid, proc),
         outside=_outside("tree-memory", pid),
     )
@@ -153,7 +153,6 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         rate=_mib_per_second,
-        first_deadline=FIRST_DEADLINE,
         together=("tree", pid, proc),
         outside=_outside("tree-io", pid),
     )
@@ -170,14 +169,22 @@ def _io_entries(reading: Reading[IOCounters], index: int) -> list[Entry]:
 
 def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) -> Callable[[], T]:
     """Return a read function that is made at first use, and for a root that is this process again in a forked child."""
-    made: dict[int, Callable[[], T]] = {}
+    made: dict[int, tuple[Callable[[], T], threading.Lock]] = {}
 
     def read() -> T:
         root = os.getpid() if pid is None else pid
         if root not in made:
             made.clear()
-            made[root] = make(root)
-        return made[root]()
+            made[root] = make(root), threading.Lock()
+        read_tree, turn = made[root]
+        # What was read before is part of a reading, so there can be but one at a time, and no one waits for one that
+        # hangs.
+        if not turn.acquire(blocking=False):
+            raise UnreadableError("an earlier reading of the processes has not returned yet")
+        try:
+            return read_tree()
+        finally:
+            turn.release()
 
     return read
 

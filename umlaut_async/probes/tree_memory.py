@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from umlaut_async.probes.tree_sources import Source
     from umlaut_async.probes.tree_walk import Family, Member
 
-_PAUSE = 400
+_PAUSE = 800
 _PAUSE_AFTER_CHANGE = 50
 """Shares are read again only after this many times the CPU time that it took, since the kernel walks every page table
-for it: at most 0.25 % of a core, or 2 % while processes come and go."""
+for it: at most 0.125 % of a core, or 2 % while processes come and go."""
 _SOON = 2
 
 
@@ -81,8 +81,7 @@ class TreeMemory:
 
     def _members(self) -> Sequence[Member[int]]:
         """Return the living with their RSS."""
-        if (seen := self._sight.recent()) is not None:
-            self._family.adopt(seen)
+        if (seen := self._sight.recent()) is not None and self._family.adopt(seen):
             members = [member._replace(value=self._resident(member.key[0])) for member in seen]
             if any(member.value for member in members):
                 return members

@@ -41,5 +41,5 @@ def sight_of(root: int, proc: str) -> Sight:
         root: The pid of its root.
         proc: Where the process file system is mounted.
     """
-    # No lock, which a fork might find taken: were two threads to make one each, nothing would be spared, no more.
+    # No lock, which a fork might find taken: if two threads make one each, the walk is merely not spared.
     return _sights.setdefault((root, proc), Sight())

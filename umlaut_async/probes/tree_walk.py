@@ -108,15 +108,22 @@ class Family:
             raise ProcessLookupError(f"the process {self._root} has ended")
         return reading
 
-    def adopt(self, living: Sequence[Member[Any]]) -> None:
-        """Know the processes that another walk over the same tree has found, and no others.
+    def adopt(self, living: Sequence[Member[Any]]) -> bool:
+        """Know the processes that another walk over the same tree has found, if all that are known are among them.
+
+        Where one is missing, it has ended, or is an orphan that the other walk came too late to find.
 
         Args:
-            living: Each parent before its children, the root first.
+            living: Each parent before its children.
+
+        Returns:
+            Whether they are what a walk would have found.
         """
-        self._known = {member.key[0]: member.key for member in living}
-        # A root that could not be read is looked for again.
-        self._start = self._known[self._root][1] if self._root in self._known else None
+        seen = {member.key[0]: member.key for member in living}
+        if self._root not in seen or not self._known.items() <= seen.items():
+            return False
+        self._known, self._start = seen, seen[self._root][1]
+        return True
 
     def is_same(self, key: Key) -> bool:
         """Return whether a pid still is the process that was meant."""
