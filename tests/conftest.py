@@ -40,10 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run heavy tests with their full counts")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Prepare what the programs of the tests begin with."""
-    # Where Python is told to write no bytecode, each of hundreds of processes would compile the package anew.
-    compileall.compile_dir(str(Path(umlaut_async.__file__).parent), quiet=2)
+    if not hasattr(config, "workerinput"):
+        # Where Python is told to write no bytecode, each of hundreds of processes would compile the package anew.
+        compileall.compile_dir(str(Path(umlaut_async.__file__).parent), quiet=2)
     # They are to heed Ctrl-C and hang-ups also where the tests run in the background.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -110,6 +110,7 @@ def ending():
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("ending", "start", "exit_code"),
     [

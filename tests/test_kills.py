@@ -160,6 +160,7 @@ def last_sample(rows: Rows, run_uuid: str) -> int:
 
 
 @pytest.mark.parametrize("collector", ["thread", "process"])
+@pytest.mark.alone
 def test_at_random_moments(tmp_path: Path, anywhere: Anywhere, soak: bool, collector: str) -> None:
     moments = random.Random(f"kills {collector}")
     rows, running = anywhere.read, "select uuid from run where status = 'running'"

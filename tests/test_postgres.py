@@ -139,6 +139,7 @@ async def test_a_commit_whose_answer_is_lost_is_asked_for(
     await engine.dispose()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("reply", [True, False])
 async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     server: Server, proxy: Proxy, reply: bool, monkeypatch: pytest.MonkeyPatch
@@ -181,6 +182,7 @@ async def test_a_writer_that_learns_late_what_was_committed_goes_on(
     assert (ledger.account().stored, ledger.account().in_flight) == (2, 0)
 
 
+@pytest.mark.alone
 async def test_what_is_done_together_waits_once_for_a_server_and_a_heartbeat_never(
     server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

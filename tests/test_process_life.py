@@ -157,6 +157,7 @@ def test_what_an_exit_handler_records_is_stored(run_script: RunScript, rows: Row
     assert [row["description"] for row in rows("select * from result")] == ["first"] * begun + ["last"]
 
 
+@pytest.mark.alone
 def test_a_locked_database_does_not_hold_the_exit_up(run_script: RunScript, database: Path, tmp_path: Path) -> None:
     script = EXITS.format(first="began = time.monotonic()", second="""
 import asyncio

@@ -159,6 +159,7 @@ async def test_the_event_of_an_unreadable_metric_has_its_description(benchmark: 
     assert event["data"]["description"] == "mine"
 
 
+@pytest.mark.alone
 async def test_a_failing_metric_is_reported_once_for_many_calls(
     benchmark: Benchmark, ended_calls: EndedCalls, rows: Rows, logged: Callable[[], list[str]]
 ) -> None:
@@ -174,6 +175,7 @@ async def test_a_failing_metric_is_reported_once_for_many_calls(
     assert 1 <= len(rows("select * from event where kind = 'unreadable'")) <= 21
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", GOOD)
 async def test_numbers_of_all_libraries_are_read(
     benchmark: Benchmark, ended_calls: EndedCalls, rows: Rows, logged: Callable[[], list[str]], how: str
@@ -211,6 +213,7 @@ async def test_a_metric_that_hangs_is_absent(
     check_unreadable(call, rows("select * from event"), logged())
 
 
+@pytest.mark.alone
 async def test_a_metric_that_hangs_does_not_stop_the_others(
     benchmark: Benchmark, ended_calls: EndedCalls, hanging: Callable[[], float]
 ) -> None:
@@ -287,6 +290,7 @@ class QueueLength(Metric):
         return await answer
 
 
+@pytest.mark.alone
 async def test_an_async_metric_reads_on_the_loop_of_its_stage(
     benchmark: Benchmark, ended_calls: EndedCalls, rows: Rows, logged: Callable[[], list[str]]
 ) -> None:

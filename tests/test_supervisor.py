@@ -209,6 +209,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recorded]:
     return {name: Recorded(inside[name], calls_of(database, name)) for name in CELLS}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", CELLS)
 def test_a_stage_is_recorded_as_long_as_it_took(recorded: dict[str, Recorded], name: str) -> None:
     inside, calls = recorded[name]

@@ -15,6 +15,18 @@ _ROOM, _DOOR = Path(__file__), Path(__file__).with_name("support.py")
 """Two files of which nothing is wanted but their locks."""
 
 
+_descriptors: set[int] = set()
+
+
+def _let_go() -> None:
+    # A process that a test has forked may outlive it, and would keep the locks of a worker that was killed.
+    while _descriptors:
+        os.close(_descriptors.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def turn(*, alone: bool) -> Iterator[None]:
     """Wait until a test may run, and let it run.
@@ -36,10 +48,10 @@ def turn(*, alone: bool) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, how: int) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    _descriptors.add(descriptor)
     try:
         fcntl.flock(descriptor, how)
         yield
     finally:
-        # Not left to the closing: a process that a test has forked may still have the descriptor.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        _descriptors.discard(descriptor)
         os.close(descriptor)

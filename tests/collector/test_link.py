@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from umlaut_async import Benchmark, BenchmarkSupervisor, MemoryMetric
 from umlaut_async.collector.link import Link
 from umlaut_async.errors import StoreError
 from umlaut_async.records import FlushRequest
 
 
+@pytest.mark.alone
 async def test_sampling_goes_on_after_an_interrupt_within_a_wake_up(benchmark: Benchmark) -> None:
     await benchmark.open()
 

@@ -214,6 +214,7 @@ def test_values_are_limited_by_their_size(database: Path, rows: Rows, collector:
     assert len(rows("select id from result where data = ?", f'"{text}"')) == bm.accounting.stored
 
 
+@pytest.mark.alone
 def test_the_oldest_samples_go_first_and_calls_still_know_of_them(database: Path, rows: Rows) -> None:
     bm = limited(database, Limits(samples=40))
 
@@ -267,6 +268,7 @@ def test_what_the_collector_costs_is_stored_with_the_run(database: Path, rows: R
     assert data["samples_dropped"] == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("collector", ["thread", "process"])
 def test_a_late_collector_names_the_cure(database: Path, collector: str, capsys: pytest.CaptureFixture[str]) -> None:
     bm = Benchmark(database, collector=collector)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.support import RunScript
     from umlaut_async.metrics import Metric
 
+pytestmark = pytest.mark.alone
+
 OF_NVML = (GPUMetric, GPUMemoryMetric, GPUPowerMetric, GPUEnergyMetric)
 CALL: Any = SimpleNamespace(duration=10**9)
 

@@ -459,6 +459,7 @@ def test_nothing_is_logged(nvml: Nvml, fake: FakeNvml, caplog: pytest.LogCapture
     assert not caplog.records
 
 
+@pytest.mark.alone
 def test_a_reading_is_of_the_moment_at_which_the_driver_was_asked(fake: FakeNvml, nvml: Nvml) -> None:
     """Not of that at which it had answered, nor of that at which it began to be loaded."""
     fake.says(also="delay nvmlDeviceGetPowerUsage 300\ndelay nvmlInitWithFlags 300")
