@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import sleep
 
 from tests import support
 from tests.benchmarks.harness import Figures, Row
-from tests.probes.fake_nvml import FakeNvml, compiled
+from tests.probes.fake_nvml import FakeNvml, Gpu, compiled
 
 ROUNDS = 3
 
@@ -42,10 +43,16 @@ def nvml_calls() -> Figures:
             fake = FakeNvml(compiled(folder).parent, folder / "nvml.txt")
             fake.says()
             settings = {"FAKE_NVML": str(fake.script), "LD_LIBRARY_PATH": str(folder)}
-            inherited = {key: value for key, value in support.environment().items() if key != "CUDA_VISIBLE_DEVICES"}
-            subprocess.run(
-                [sys.executable, "-c", FOUR_METRICS], cwd=folder, env=inherited | settings, check=True, timeout=60
-            )
+            environment = {key: value for key, value in support.environment().items() if key != "CUDA_VISIBLE_DEVICES"}
+            environment |= settings
+            with subprocess.Popen([sys.executable, "-c", FOUR_METRICS], cwd=folder, env=environment) as program:
+                energy = Gpu().millijoules
+                while program.poll() is None:
+                    # A counter that stands still is asked for, but nothing is stored of it.
+                    energy += 100
+                    fake.says(Gpu(millijoules=energy))
+                    sleep(0.02)
+            assert program.returncode == 0
             # The session, the device and the environment of the run are asked for a few times at most.
             repeated = [count for count in fake.calls().values() if count > 5]
             [call] = support.calls_of(folder / "runs.db")
