@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _READ = 1 << 17
+_ROOM = 1 << 20
+"""How many bytes may be on their way, as far as the system allows: so one end goes on while the other is at work."""
 _TURN = 64
 """How many packets are taken before the other tasks of the loop get their turn."""
 
@@ -53,6 +55,7 @@ class Channel:
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
         self._socket = private(connected)
         self._parts: list[bytes] = []
         self._ended = asyncio.Event()

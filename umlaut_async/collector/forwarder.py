@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from umlaut_async import errors
 from umlaut_async.collector import wire
@@ -17,7 +17,7 @@ from umlaut_async.collector.outgoing import Outgoing, announcement
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.sendable import sendable
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, ValueRecord
+from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest
 
 if TYPE_CHECKING:
     import threading
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.series import Series
-    from umlaut_async.records import CallFields, Record
+    from umlaut_async.records import Record
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -214,17 +214,7 @@ class Forwarder:
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
         requests = [record for record in records if isinstance(record, FlushRequest)]
         held, self._held = self._held, []
-        for record in records:
-            if type(record) is tuple:
-                if (sent := self._outgoing.as_it_is(cast("CallFields", record))) is None:
-                    held.append(CallRecord(*record))
-                else:
-                    batch.calls.append(sent)
-            elif isinstance(record, ValueRecord):
-                batch.values.append(record)
-            elif isinstance(record, StageRecord):
-                self._outgoing.add_stage(record)
-                batch.stages.append(record)
+        held += self._outgoing.add_records(records, batch)
         deadline = asyncio.get_running_loop().time() + (_EDGE_DEADLINE if requests else 0)
         for call in held:
             while self._awaits_edges(call) and asyncio.get_running_loop().time() < deadline:

@@ -195,13 +195,14 @@ class Link:
         self._moving = True
         try:
             records += [self.records.popleft() for _ in range(count)]
-            ledger.take(sum(map(is_counted, records)))
+            others = [record for record in records if type(record) is not tuple]  # Few: nearly all are calls.
+            ledger.take(len(records) - len(others) + sum(map(is_counted, others)))
         except BaseException:
             self.records.extendleft(reversed(records))  # Requests among them are still to be answered.
             raise
         finally:
             self._moving = False
-        for record in records:
+        for record in others:
             if isinstance(record, ValueRecord) and record.data is not None:
                 self._data_taken += len(record.data)
         if self.pressed:

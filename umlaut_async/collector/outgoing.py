@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.clock import now
 from umlaut_async.collector import wire
@@ -10,14 +10,17 @@ from umlaut_async.collector.lacks import dropped_samples
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.threads import ThreadNames
 from umlaut_async.probes import Place, UnavailableError, UnreadableError
+from umlaut_async.records import CallRecord, StageRecord, ValueRecord
 from umlaut_async.store.values import encode, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from umlaut_async.calls import Call
     from umlaut_async.collector.faults import Faults
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.series import Edges, Series
-    from umlaut_async.records import CallFields, CallRecord, EventRecord, StageRecord
+    from umlaut_async.records import EventRecord
 
 
 _PROGRESS = 500_000_000
@@ -89,14 +92,31 @@ class Outgoing:
                 return True
         return False
 
-    def as_it_is(self, call: CallFields) -> wire.EndedCall | None:
-        """Return what is sent of a call of which nothing has to be looked up but its thread; None of any other."""
-        stage, number, task, error = call[0], call[1], call[3], call[7]
-        if self._local[stage] or error is not None or number in self._shown:
-            return None
-        if not isinstance(task, str):
-            return (*call[:3], self._threads[task], *call[4:])
-        return cast("wire.EndedCall", call) if task.isascii() else None
+    def add_records(self, records: Sequence[Any], batch: wire.Batch) -> list[CallRecord]:
+        """Add records to a message, but for calls of which more than their thread has to be looked up: return these."""
+        local, shown, add_call = self._local, self._shown, batch.calls.append
+        names: dict[int, str] = {}
+        others: list[CallRecord] = []
+        for record in records:
+            if type(record) is tuple:
+                # Written out, since to put a tuple together of parts takes three times as long.
+                (stage, number, parent, task, started, duration, status, error,
+                 entries, items, steps, entered, left) = record  # fmt: skip
+                is_named = isinstance(task, str)
+                if local[stage] or error is not None or number in shown or (is_named and not task.isascii()):
+                    others.append(CallRecord(*record))
+                elif is_named:
+                    add_call(record)
+                else:
+                    name = names.get(task) or names.setdefault(task, self._threads[task])
+                    add_call((stage, number, parent, name, started, duration, status, error,
+                              entries, items, steps, entered, left))  # fmt: skip
+            elif isinstance(record, ValueRecord):
+                batch.values.append(record)
+            elif isinstance(record, StageRecord):
+                self.add_stage(record)
+                batch.stages.append(record)
+        return others
 
     def ended_call(self, call: CallRecord, batch: wire.Batch) -> wire.EndedCall:
         """Return what is sent of a call that has ended, and add the readings that only this process could take."""
