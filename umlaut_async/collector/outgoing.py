@@ -95,7 +95,6 @@ class Outgoing:
     def add_records(self, records: Sequence[Any], batch: wire.Batch) -> list[CallRecord]:
         """Add records to a message, but for calls of which more than their thread has to be looked up: return these."""
         local, shown, add_call = self._local, self._shown, batch.calls.append
-        names: dict[int, str] = {}
         others: list[CallRecord] = []
         for record in records:
             if type(record) is tuple:
@@ -108,8 +107,7 @@ class Outgoing:
                 elif is_named:
                     add_call(record)
                 else:
-                    name = names.get(task) or names.setdefault(task, self._threads[task])
-                    add_call((stage, number, parent, name, started, duration, status, error,
+                    add_call((stage, number, parent, self._threads[task], started, duration, status, error,
                               entries, items, steps, entered, left))  # fmt: skip
             elif isinstance(record, ValueRecord):
                 batch.values.append(record)

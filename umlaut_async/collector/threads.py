@@ -74,17 +74,14 @@ def end_with(*steps: Callable[[], object]) -> None:
             _logger.exception("a thread could not end as it should, which is a defect of umlaut_async")
 
 
-class ThreadNames:
-    """The names of the threads of this process, by their identifiers."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] | None = None
+class ThreadNames(dict[int, str]):
+    """The names of the threads of this process, by their identifiers: looked up when the first of them is wanted."""
 
     def forget(self) -> None:
         """Look anew who the threads are: their identifiers are used again, so a name soon belongs to another one."""
-        self._names = None
+        self.clear()
 
-    def __getitem__(self, identifier: int) -> str:
-        if self._names is None:
-            self._names = {thread.ident or 0: storable(thread.name) for thread in threading.enumerate()}
-        return self._names.get(identifier) or f"thread {identifier}"
+    def __missing__(self, identifier: int) -> str:
+        if not self:
+            self.update((thread.ident or 0, storable(thread.name)) for thread in threading.enumerate() if thread.name)
+        return self.setdefault(identifier, f"thread {identifier}")
