@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import sleep
+from time import monotonic, sleep
 
 from tests import support
 from tests.benchmarks.harness import Figures, Row
@@ -45,14 +45,18 @@ def nvml_calls() -> Figures:
             settings = {"FAKE_NVML": str(fake.script), "LD_LIBRARY_PATH": str(folder)}
             environment = {key: value for key, value in support.environment().items() if key != "CUDA_VISIBLE_DEVICES"}
             environment |= settings
-            with subprocess.Popen([sys.executable, "-c", FOUR_METRICS], cwd=folder, env=environment) as program:
-                energy = Gpu().millijoules
+            program = subprocess.Popen([sys.executable, "-c", FOUR_METRICS], cwd=folder, env=environment)
+            try:
+                energy, deadline = Gpu().millijoules, monotonic() + 60
                 while program.poll() is None:
+                    assert monotonic() < deadline
                     # A counter that stands still is asked for, but nothing is stored of it.
                     energy += 100
                     fake.says(Gpu(millijoules=energy))
                     sleep(0.02)
-            assert program.returncode == 0
+            finally:
+                program.kill()
+            assert program.wait() == 0
             # The session, the device and the environment of the run are asked for a few times at most.
             repeated = [count for count in fake.calls().values() if count > 5]
             [call] = support.calls_of(folder / "runs.db")
