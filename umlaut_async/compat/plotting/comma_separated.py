@@ -54,6 +54,7 @@ def _harmless(cell: object) -> object:
 
 @singledispatch
 def _lines(content: Any) -> Iterator[_Line]:
+    # What single dispatch comes to for a content that no function below is registered for, which is a defect.
     raise NotImplementedError(type(content).__name__)
 
 

@@ -76,6 +76,7 @@ def without_warnings() -> Iterator[None]:
 
 @singledispatch
 def _draw(shape: Any, axes: Axes) -> None:
+    # What single dispatch comes to for a shape that no function below is registered for, which is a defect.
     raise NotImplementedError(type(shape).__name__)
 
 

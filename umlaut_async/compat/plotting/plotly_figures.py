@@ -35,6 +35,7 @@ def figure(shape: Shape) -> Figure:
 
 @singledispatch
 def _draw(shape: Any) -> Figure:
+    # What single dispatch comes to for a shape that no function below is registered for, which is a defect.
     raise NotImplementedError(type(shape).__name__)
 
 

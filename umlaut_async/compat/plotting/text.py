@@ -46,6 +46,7 @@ def as_text(shapes: Iterable[Shape], width: int | None = None) -> str:
 
 @singledispatch
 def _table(shape: Any) -> Table:
+    # What single dispatch comes to for a shape that no function below is registered for, which is a defect.
     raise NotImplementedError(type(shape).__name__)
 
 
