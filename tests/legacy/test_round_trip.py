@@ -113,12 +113,20 @@ def content(path: Path) -> list[tuple[Any, ...]]:
     return [(*each[1:5], comparable(each), *each[6:]) for each in read(path)]
 
 
+def decoded(text: str) -> object:
+    """Return what a text says in JSON, and the text itself where it is none, as a user's that begins with a brace."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def comparable(each: Measured) -> object:
     shown = each.measurement_data
     if isinstance(shown, float) and math.isnan(shown):
         return "not a number"
-    if isinstance(shown, str) and shown.startswith("{"):
-        return {name: item for name, item in json.loads(shown).items() if name in ("timestamps", "measurements")}
+    if isinstance(shown, str) and isinstance(told := decoded(shown), dict):
+        return {name: item for name, item in told.items() if name in ("timestamps", "measurements")}
     if isinstance(shown, float) and shown.is_integer():
         return json.dumps(int(shown))  # SQLite keeps no difference.
     return json.dumps(shown, sort_keys=True)
