@@ -20,6 +20,7 @@ from sqlalchemy import update
 from tests import support
 from umlaut_async import Benchmark, BenchmarkSupervisor, TimeMetric, clock
 from umlaut_async.cli import main
+from umlaut_async.collector import settings
 from umlaut_async.collector.membership import find_process
 from umlaut_async.store import lost, queries, run_queries
 from umlaut_async.store.deaths import write_lost
@@ -191,7 +192,7 @@ async def test_who_is_dead(anywhere: Anywhere, host: str | None, age: int, pid_s
 
 async def test_a_heartbeat_is_of_the_wall_clock(database: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the monotonic clock is behind it where the machine has slept, or its clock was set."""
-    monkeypatch.setattr(clock, "_EPOCH_OFFSET", clock._EPOCH_OFFSET - 40 * SECOND)
+    monkeypatch.setattr(settings, "epoch", lambda: clock.epoch() - 40 * SECOND)
 
     def seen() -> int:
         return int(rows("select last_seen from process")[0]["last_seen"])

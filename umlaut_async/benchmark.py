@@ -11,6 +11,7 @@ from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, 
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.address import begun_within, collector_for
+from umlaut_async.collector.preload import preload
 from umlaut_async.collector.recorder import Inherited, Recorder
 from umlaut_async.collector.settings import RunSettings
 from umlaut_async.copies import benchmarks, received
@@ -94,6 +95,8 @@ class Benchmark:
         described = self.uuid, self.description, self.name, self.tags, collector, seconds
         replacing = mode == "w" and not begun_within(self._location.key)
         self._settings = RunSettings.described(self._location, replacing, *described)
+        if collector == "thread" and mode != "r" and self._joins is None:
+            preload(self._location)
         self.before_end = LastActions()
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}

@@ -11,6 +11,7 @@ from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING
 
+from umlaut_async import gc_guard
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, NoRunningCallError
 from umlaut_async.records import IN_PARENT, Steps
@@ -184,6 +185,8 @@ class Call:
             )  # fmt: skip
             if not number & _LOOK:
                 link.look()
+            if gc_guard.owed:
+                gc_guard.make_up()
         except Exception as failure:
             link.failed(failure)
 

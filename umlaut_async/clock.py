@@ -1,4 +1,4 @@
-"""One monotonic clock, and the moment since the epoch at which it was anchored."""
+"""One monotonic clock, and where the wall clock stands beside it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import time
 from time import perf_counter_ns as now
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "now", "since_epoch"]
+__all__ = ["Clock", "SystemClock", "epoch", "now"]
 
-# Taken once per process: a wall clock that is stepped later changes neither an order nor a duration.
-_EPOCH_OFFSET = time.time_ns() - now()
+_TRIES = 5
 
 
-def since_epoch(moment: int) -> int:
-    """Return a moment of the monotonic clock as integer nanoseconds since the epoch.
+def epoch() -> int:
+    """Return when the monotonic clock stood at 0, in nanoseconds since the epoch, as the wall clock has it now.
 
-    Args:
-        moment: A reading of `now()`, in nanoseconds.
+    Asked for once a run: a wall clock that is stepped during a run changes neither an order nor a duration, and a later
+    run is dated by the wall clock of its own beginning.
     """
-    return _EPOCH_OFFSET + moment
+    readings = []
+    for _ in range(_TRIES):
+        before, wall, behind = now(), time.time_ns(), now()
+        readings.append((behind - before, wall - (before + behind) // 2))
+    # The shortest: between the clocks another thread may have had the processor.
+    return min(readings)[1]
 
 
 class Clock(Protocol):

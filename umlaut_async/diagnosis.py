@@ -190,9 +190,9 @@ def _look(check: Check, probe: Probe) -> _Look:
     try:
         if probe.source == "cuda-event":
             _try_gpu_time(probe)
-        if probe.place is Place.CALLBACK:
+        if probe.place is Place.TIMER:
             with asyncio.Runner() as runner:
-                return _measure(check, lambda: runner.run(_answered(probe)))
+                return _measure(check, lambda: runner.run(_lag(probe)))
         return _measure(check, probe.read)
     finally:
         if probe.close is not None:
@@ -221,11 +221,11 @@ def _smallest_step(check: Check, read: Callable[[], Any]) -> Resolution | None:
     return Resolution(min(steps), check.step_unit) if steps else None
 
 
-async def _answered(probe: Probe) -> Any:
-    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    callback = probe.read()
-    asyncio.get_running_loop().call_soon(lambda: answer.set_result(callback()))
-    return await answer
+async def _lag(probe: Probe) -> float:
+    assert probe.overdue is not None
+    due = now()
+    await asyncio.sleep(0)
+    return probe.overdue(now() - due)
 
 
 def _try_gpu_time(probe: Probe) -> None:

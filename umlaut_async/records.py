@@ -26,7 +26,8 @@ class MetricRecord(NamedTuple):
     edge: int | None
     """The position in a call's record of what the caller reads at the edges; None where the collector reads all.
 
-    Of a counter, before and behind it are the moments between which it was read.
+    Of a counter, before and behind it are the moments between which it was read; see `NEEDS_EDGES`. Of memory, the
+    highest value so far is behind it; see `NEEDS_PEAK`.
     """
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.calls import Call, SteppedCall
 from umlaut_async.clock import now
-from umlaut_async.metrics.edges import NEEDS_EDGES
+from umlaut_async.metrics.edges import NEEDS_EDGES, NEEDS_PEAK
 from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
@@ -93,7 +93,7 @@ class Stage:
 
     def _new_plan(self, link: Link) -> Plan:
         number = next(link.stages)
-        edges: dict[tuple[Hashable, bool], int] = {}
+        edges: dict[tuple[Hashable, bool, bool], int] = {}
         readers: list[Callable[[], Reading]] = []
         subscriptions: dict[Series | LoopSeries, int | None] = {}
         records = []
@@ -105,12 +105,13 @@ class Stage:
                 series = link.series_of(metric, probe)
                 cheap = probe.read if probe.place is Place.CALLER else probe.beside
                 if cheap is not None:
-                    timed = reduction in NEEDS_EDGES
-                    if (probe.key, timed) not in edges:
-                        # Of a counter, also when it is read: that is outside of the call, which may be shorter.
-                        readers += (now, cheap, now) if timed else (cheap,)
-                        edges[probe.key, timed] = len(readers) - 1 - timed
-                    edge = edges[probe.key, timed]
+                    # Of a counter, also when it is read: that is outside of the call, which may be shorter.
+                    timed, peak = reduction in NEEDS_EDGES, probe.peak if reduction in NEEDS_PEAK else None
+                    read_so = (probe.key, timed, peak is not None)
+                    if read_so not in edges:
+                        edges[read_so] = len(readers) + timed
+                        readers += (now, cheap, now) if timed else (cheap,) if peak is None else (cheap, peak)
+                    edge = edges[read_so]
                 subscriptions[series] = edge
             records.append(
                 MetricRecord(

@@ -85,7 +85,7 @@ async def record(benchmark: Benchmark) -> list[str]:
         for number in NUMBERS:
             tracked, own = ThroughputMetric(Text("rate")), Own(number)
             with BenchmarkSupervisor([tracked, LatencyMetric("latency"), own], benchmark, name=Text("stage")) as call:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.05)  # Long enough to be read.
                 for track in (tracked.track, call.track):
                     try:
                         track(number)

@@ -186,7 +186,7 @@ def test_where_there_is_no_loop_the_lag_is_unavailable(
     assert event["data"] == {
         "type": "looplag",
         "description": "my lag",
-        "reason": "a stage with it ran on no event loop",
+        "reason": "a stage with it ran on no asyncio event loop",
         "cure": "use it on coroutines, and on what they call",
     }
     assert len([record for record in caplog.records if record.name == "umlaut_async"]) == 1

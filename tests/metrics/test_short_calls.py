@@ -117,6 +117,7 @@ async def test_the_cpu_of_calls_shorter_than_their_readings(database: Path, rows
 TREE = """
 import asyncio, json, os, subprocess, sys, time
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, IOMetric
+from umlaut_async.probes import own_threads
 
 bm = Benchmark("runs.db")
 numbers = [float(number * 7919 % 10007) for number in range(20_000)]
@@ -136,7 +137,8 @@ def sleep(seconds):
     time.sleep(seconds)
 
 def used():
-    return time.process_time() + sum(time.clock_gettime(~child.pid << 3 | 2) for child in children)
+    of_children = sum(time.clock_gettime(~child.pid << 3 | 2) for child in children)
+    return time.process_time() - own_threads.cpu_time() / 1e9 + of_children
 
 children = []
 known = []

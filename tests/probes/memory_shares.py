@@ -53,7 +53,7 @@ def check(fixture: str) -> None:
         async with Benchmark(database) as benchmark:
             for children in (False, True):
                 stage = BenchmarkSupervisor([MemoryMetric("memory", children=children)], benchmark)(asyncio.sleep)
-                await stage(0)
+                await stage(0.1)  # Long enough to be read.
 
     asyncio.run(main())
     calls = calls_of(database)

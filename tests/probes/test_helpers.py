@@ -84,14 +84,14 @@ def test_a_helper_and_its_children_are_in_no_tree_and_what_they_used_is_not_coun
     for reading in (living, after):
         assert reading[0] - before[0] < own + 0.05e9
         assert reading[1] - before[1] < 50
-        assert reading[2].wchar - before[2].wchar < 2 * 2**20
+        assert reading[2].total.wchar - before[2].total.wchar < 2 * 2**20
     # What the user's children use counts as before.
     child = busy()
     hear(child)
     assert members(family) == [os.getpid(), child.pid]
     end(child, lambda pid: os.waitpid(pid, 0)[1])
     assert cpu.read() - after[0] >= 0.3e9
-    assert io.read().wchar - after[2].wchar >= 4 * 2**20
+    assert io.read().total.wchar - after[2].total.wchar >= 4 * 2**20
 
 
 def test_what_is_read_in_the_middle_of_waiting_for_a_helper_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -372,8 +372,8 @@ say("waited"); hear()
             script.tell("wait")
             assert script.hear() == "waited"
             for later in (read(), read()):
-                assert all(now >= then for now, then in zip(later, alive, strict=True))
-                assert 8 * MIB <= later.wchar - before.wchar < 8.1 * MIB, kind
+                assert all(now >= then for now, then in zip(later.total, alive.total, strict=True))
+                assert 8 * MIB <= later.total.wchar - before.total.wchar < 8.1 * MIB, kind
 
 
 def test_a_root_that_has_ended_is_an_error_and_not_a_zero() -> None:

@@ -69,6 +69,7 @@ int main(int argc, char **argv) {
 STAGE = """
 import asyncio, json, os, resource, subprocess, sys, time
 from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, IOMetric, MemoryMetric
+from umlaut_async.probes import own_threads
 from umlaut_async.probes.tree_walk import Family
 
 bm = Benchmark("runs.db")
@@ -86,7 +87,7 @@ Family.read = noting_read
 
 def used():
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) - own_threads.cpu_time() / 1e9
 
 @BenchmarkSupervisor(metrics, bm)
 def stage():
@@ -132,7 +133,8 @@ def measure(folder: Path, starter: Path, seconds: int, seed: int) -> float:
     results = {row["type"]: row for row in read(database, "select * from result")}
     assert call["status"] == "ok"
     assert results.keys() == {"cpu", "memory", "io"}
-    assert all(row["data"]["n"] > 10 * seconds and row["value"] > 0 for row in results.values())
+    # Programs that are in memory already are started without any I/O.
+    assert all(row["data"]["n"] > 10 * seconds and row["value"] >= (row["type"] != "io") for row in results.values())
     assert results["memory"]["value"] < 300
     counted = results["cpu"]["value"] / 100 * call["duration"] / 1e9
     assert 0.5 * told["cpu"] < counted < told["cpu"] + 0.3

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.address import remove
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import wait
@@ -73,7 +73,7 @@ async def follow(
         if closing is not None:
             try:
                 ending = next(request.ending for request in requests if request.ending)
-                await closing.end(ledger, unmeasured, ending, since_epoch(ending.at or now()))
+                await closing.end(ledger, unmeasured, ending, settings.epoch + (ending.at or now()))
             except Exception as error:
                 _logger.error("the database cannot be told how the run ended: %s", error)
         ledger.drop(REASON, ledger.account().in_flight)

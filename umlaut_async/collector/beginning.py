@@ -42,6 +42,7 @@ async def open_writer(
     process: dict[str, Any],
     ledger: Ledger,
     refused: Callable[[int, Exception], None],
+    epoch: int = 0,
     shared: bool = False,
     resumes: bool = False,
 ) -> tuple[Writer, int]:
@@ -54,6 +55,7 @@ async def open_writer(
         process: The columns of its first process, without the key.
         ledger: Where stored and dropped records of this process are counted.
         refused: Told how often and why the database refused a record for good.
+        epoch: When the clock of `now()` stood at 0, in nanoseconds since the epoch.
         shared: Whether others may have begun the run, or take part in it.
         resumes: Whether a collector of this process that has died may have begun it, without a record of it.
 
@@ -87,7 +89,7 @@ async def open_writer(
         except BaseException:
             await engine.dispose()
             raise
-    writer = Writer(engine, journal, run["uuid"], refused, shared=shared, describes=began)
+    writer = Writer(engine, journal, run["uuid"], refused, epoch=epoch, shared=shared, describes=began)
     writer.admit(process_id, ledger)
     return writer, process_id
 

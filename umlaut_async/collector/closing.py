@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.aftermath import REASON
 from umlaut_async.collector.launchers import shared_run
 from umlaut_async.collector.membership import end_part, end_processes, end_run, find_process, heartbeat
@@ -133,7 +133,7 @@ class Closing:
             "call(s) and value(s) that came later were not measured"
         )
         data = {"reason": REASON, "count": lost, "unmeasured": missed}
-        what = {"t": since_epoch(now()), "kind": "drop", "message": message, "data": data}
+        what = {"t": self._settings.epoch + now(), "kind": "drop", "message": message, "data": data}
         await session.merge(Event(id=key(self._process_id, _NUMBER), process_id=self._process_id, **what))
 
     def _described(self, account: Accounting, missed: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
@@ -13,13 +14,14 @@ from umlaut_async.collector.balance import Watched
 from umlaut_async.collector.description import describe
 from umlaut_async.collector.discarding import EXCLUDED, NO_DATABASE, Excluded, discard
 from umlaut_async.collector.door import Door
+from umlaut_async.collector.pacing import paced
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.storing import Storing, as_store_error
 from umlaut_async.collector.threads import in_thread
 from umlaut_async.collector.vitals import Vitals, told, wait
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import nvml
-from umlaut_async.store.patience import patiently
+from umlaut_async.store.patience import in_transaction, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -171,8 +173,12 @@ class Collector:
         try:
             # Importing SQLAlchemy takes a third of a second, in which the sampling tasks must go on.
             self._opening = await in_thread(lambda: importlib.import_module("umlaut_async.collector.opening"))
-            self._writer, intake = await self._opening.open_run(
+            opening = self._opening.open_run(
                 self._settings, self._pid, self._link, self._sampler, self._ledger, self._events
+            )
+            # Who has called `open()` waits for it. Otherwise a stage is running, and is not to pay for it.
+            self._writer, intake = await (
+                paced(opening, self._rest, lambda: not in_transaction.get()) if self._settings.implied else opening
             )
             self._add(intake)
             self._storing = Storing(self._settings, self._writer, self._intakes, self._watched)
@@ -187,6 +193,12 @@ class Collector:
             self._settled.set()
         else:
             self._describing = asyncio.create_task(describe(self._settings, self._writer, self._settled, self._gpus))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for so long, or until there is a request."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._attention.wait()
 
     async def _pause(self) -> None:
         """Wait for a request, or for the time to store what has come."""

@@ -9,7 +9,7 @@ from umlaut_async.collector import wire
 from umlaut_async.collector.lacks import dropped_records
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.loops import LoopSeries
-from umlaut_async.collector.series import EdgeRequest, Series
+from umlaut_async.collector.series import EdgeRequest, Series, Taken
 from umlaut_async.collector.signals import LAST_EDGE
 from umlaut_async.probes import Place, Probe
 from umlaut_async.probes.outside import from_outside
@@ -112,7 +112,7 @@ class Connection:
             if isinstance(source, LoopSeries):
                 source.assign(edge.call, series)
             series.windows.setdefault(edge.call, edge.at)
-            series.edges[EdgeRequest(edge.call, edge.first)] = edge.at, edge.reading
+            series.edges[EdgeRequest(edge.call, edge.first)] = Taken(edge.at, edge.reading, edge.at)
         for samples in batch.samples:
             self._add_samples(samples)
         for call in batch.calls:
@@ -173,7 +173,9 @@ class Connection:
         series.missed += samples.missed
         times, values, since = array("q", samples.times), array("d", samples.values), array("q", samples.since)
         for index, (t, value) in enumerate(zip(times, values, strict=True)):
-            series.log.insert(t, value, since[index] if since else 0)
+            series.add(Taken(t, value, since[index] if since else 0))
+        for t, value, asked in samples.unstored:
+            series.add(Taken(t, value, asked), store=False)
         series.make_room()
 
     def _end(self, call: wire.EndedCall) -> None:
@@ -186,6 +188,7 @@ class Connection:
             if isinstance(series, LoopSeries):
                 continue
             series.calls.pop(number, None)
+            series.end_window(number, started + duration)
             if edge is None or series.probe.place is not Place.CALLER or series.probe.read is _not_read:
                 continue
             if series.probe.restore is not None:

@@ -210,6 +210,9 @@ class Forwarder:
             message = wire.encode(sendable(batch))
         with contextlib.suppress(OSError):
             await self._channel.send(message)
+            if self._joined and any(ending is not None for _, ending in batch.requests):
+                # What the kernel has, the collector gets, also when this process has ended.
+                self._link.handed_over.set()
 
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
         requests = [record for record in records if isinstance(record, FlushRequest)]

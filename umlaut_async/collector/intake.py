@@ -9,7 +9,7 @@ from collections import Counter
 from socket import gethostname
 from typing import TYPE_CHECKING
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.lacks import dropped_records, dropped_samples, missed_ticks
 from umlaut_async.collector.limits import FULL
 from umlaut_async.probes import FIRST_DEADLINE
@@ -152,7 +152,7 @@ class Intake:
         ended = ending.at or now()
         spans = self._write_off(calls, ended, LOST)
         open_calls = tuple(OpenCall(span[4], span[7]) for span in spans)
-        identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, since_epoch(ended)
+        identity = self._writer.run_uuid, (self.process_id,), gethostname(), self.pid, self._writer.epoch + ended
         self.death = Death(*identity, open_calls, Witness(ending.how, *seen))
 
     async def _take_records(self, requests: list[FlushRequest]) -> None:

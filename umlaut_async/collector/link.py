@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.limits import Limits, Tally
+from umlaut_async.collector.loop_lag import LoopLagSeries
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.outside import OutsideSeries
 from umlaut_async.collector.series import Series
@@ -64,6 +66,7 @@ class Link:
         resting: Whether the collector waits for a record; see `hasten`.
         progress: How much the collector has taken and stored, as far as is known.
         stores: Whether the database of the run could be opened.
+        handed_over: Set when all records up to the end of the run are with another process, whatever becomes of this.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
         announce: Makes a new series known to it, as soon as that can be done at once.
@@ -95,6 +98,7 @@ class Link:
         self.progress = 0
         self.stores = False
         self.ended_elsewhere = self.explained = False
+        self.handed_over = threading.Event()
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
         self.announce: Callable[[Series], None] | None = None
@@ -111,7 +115,7 @@ class Link:
         series = self._series_by_source.get(source)
         if series is None:
             new: Series | LoopSeries
-            if probe.place in (Place.LOOP, Place.CALLBACK):
+            if probe.place in (Place.LOOP, Place.TIMER):
                 new = LoopSeries(next(self._series_numbers), probe, lambda: self._series_of_loop(metric, probe))
             else:
                 new = self._new_series(metric, probe)
@@ -132,7 +136,9 @@ class Link:
     def _new_series(self, metric: Metric, probe: Probe) -> Series:
         described = (metric.measure_type, metric.unit, metric.description)
         interval = None if metric.interval is None else round(metric.interval * 1e9)
-        make = Series if self.notify is None or probe.outside is None else OutsideSeries
+        make: type[Series] = LoopLagSeries if probe.place is Place.TIMER else Series
+        if self.notify is not None and probe.outside is not None:
+            make = OutsideSeries
         return make(self, next(self._series_numbers), *described, probe, interval)
 
     def append_value(self, value: ValueRecord) -> None:
@@ -235,10 +241,14 @@ class Link:
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""
         self.append(request)
-        self.requested = True
-        self.wake()
+        self.hurry()
         if self._closed is not None:
             self._answer_left()
+
+    def hurry(self) -> None:
+        """Let the collector know that somebody waits for it."""
+        self.requested = True
+        self.wake()
 
     def listen(self, loop: AbstractEventLoop, listener: Callable[[], None]) -> None:
         """Let every wake-up call the listener on this loop, beginning with one for what has happened before."""

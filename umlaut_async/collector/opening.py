@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.beginning import open_writer
 from umlaut_async.collector.intake import Intake
 from umlaut_async.collector.launchers import rank, shared_run
@@ -64,18 +64,19 @@ async def open_run(
             "description": settings.description,
             "name": settings.name,
             "tags": list(settings.tags),
-            "started": since_epoch(settings.started),
+            "started": settings.epoch + settings.started,
             "ended": None,
             "status": "running",
             "environment": {},
             "collector": {"mode": settings.collector, **_program(pid, settings)},
         },
-        process=_process(pid, since_epoch(settings.started)),
+        process=_process(pid, settings.epoch + settings.started),
+        epoch=settings.epoch,
         ledger=ledger,
         refused=refused,
         shared=settings.uuid == shared_run(os.environ),
     )
-    rows = Rows(process_id, None, link.sources, sampler.faults, events.append, sampler.began)
+    rows = Rows(process_id, None, link.sources, sampler.faults, events.append, settings.epoch, sampler.began)
     return writer, Intake(pid, link, sampler, rows, writer, ledger, events)
 
 
@@ -102,9 +103,9 @@ async def join_run(
     Raises:
         StoreError: The database cannot be written.
     """
-    process = await with_room(lambda: _process(pid, since_epoch(now())))
+    process = await with_room(lambda: _process(pid, writer.epoch + now()))
     process_id = await writer.join(process, ledger)
-    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, sampler.began)
+    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, writer.epoch, sampler.began)
     return Intake(pid, link, sampler, rows, writer, ledger, events)
 
 

@@ -201,9 +201,10 @@ class Outgoing:
         self._provenance[series.number] = series.provenance
         missed, series.missed = series.missed, 0
         times, values, since = series.log.take_all()
-        batch.samples.append(
-            wire.Samples(series.number, times.tobytes(), values.tobytes(), since.tobytes(), missed, series.provenance)
-        )
+        unstored = [(at, float(reading), asked) for at, reading, asked in series.unstored]
+        series.unstored.clear()
+        packed = times.tobytes(), values.tobytes(), since.tobytes()
+        batch.samples.append(wire.Samples(series.number, *packed, missed, series.provenance, unstored))
 
 
 def _at_the_edges(series: Series, call: CallRecord) -> Edges:

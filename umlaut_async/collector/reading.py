@@ -59,7 +59,7 @@ class Reader:
         probe = self._probe
         deadline = self._deadline
         try:
-            if probe.place is Place.CALLER:
+            if probe.place in (Place.CALLER, Place.TIMER):
                 value = probe.read()
                 return self._now(), value
             async with asyncio.timeout(deadline):
@@ -78,7 +78,7 @@ class Reader:
     async def _on_loop(self, loop: asyncio.AbstractEventLoop | None) -> tuple[int, Any]:
         if loop is None:
             raise UnavailableError(
-                "a stage with it ran on no event loop",
+                "a stage with it ran on no asyncio event loop",
                 "use it on coroutines, and on what they call",
             )
         here = asyncio.get_running_loop()
@@ -90,27 +90,12 @@ class Reader:
             except RuntimeError:
                 pass  # The collector has ended meanwhile.
 
-        if self._probe.place is Place.CALLBACK:
-            return await self._answered(answer, loop, self._callback(respond))
         reading = _LoopReading(self._probe, self._now, loop, respond)
         try:
             return await self._answered(answer, loop, reading.start)
         except BaseException:
             reading.give_up()
             raise
-
-    def _callback(self, respond: Respond) -> Callable[[], None]:
-        read = self._probe.read()
-
-        def run() -> None:
-            try:
-                taken = self._now(), read()
-            except Exception as error:
-                respond(None, error)
-            else:
-                respond(taken, None)
-
-        return run
 
     @staticmethod
     async def _answered(

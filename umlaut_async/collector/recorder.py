@@ -49,6 +49,8 @@ _MISSED = "not measured"
 _LEFT = "not stored"
 """The reason of what waits for a collector that is no more."""
 
+_exit_began: list[int] = []
+"""When the interpreter began to end, on the clock of `now()`: what is waited for after that is not part of a run."""
 _live: set[Recorder] = set()
 _inherited: list[Recorder] = []
 """What a forked child has of its parent: kept, so that nothing of it is finalized, and never used."""
@@ -143,6 +145,16 @@ class Recorder:
         return self.overdue and not self.opened.is_set()
 
     @property
+    def joins(self) -> bool:
+        """Whether another process collects the run."""
+        return self._settings.joins is not None
+
+    @property
+    def has_left(self) -> bool:
+        """Whether nothing more can be waited for at the end of the interpreter."""
+        return self.cannot_open or self.link.handed_over.is_set()
+
+    @property
     def progress(self) -> tuple[object, ...]:
         """What changes as long as records are taken and stored."""
         return self.opened.is_set(), self.link.progress, *self._ledger.account()
@@ -175,7 +187,7 @@ class Recorder:
             self.link.recording = False
         finally:
             # Also if Ctrl-C comes here: whoever ends the run after this waits for the same answer.
-            self.link.request(FlushRequest(self._answer_end, ending._replace(at=now())))
+            self.link.request(FlushRequest(self._answer_end, ending._replace(at=ending.at or now())))
 
     def end_at_exit(self, answer: Answer, ending: Ending) -> None:
         """Do what `end` does, at the end of the interpreter, which daemon threads may not notice."""
@@ -222,7 +234,10 @@ class Recorder:
 
 
 def _await_opening() -> None:
+    _exit_began.append(now())
     deadline = time.monotonic() + _OPENING
+    for recorder in list(_live):
+        recorder.link.hurry()
     for recorder in list(_live):
         recorder.overdue = not recorder.opened.wait(max(0, deadline - time.monotonic()))
 
@@ -230,14 +245,17 @@ def _await_opening() -> None:
 def _end_all() -> None:
     """End the runs that nobody closed, in a bounded time."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    ending = Ending("ok", "exit") if error is None else Ending("error", f"exception: {type(error).__name__}")
+    began = _exit_began[0] if _exit_began else now()
+    ending = (
+        Ending("ok", "exit", began) if error is None else Ending("error", f"exception: {type(error).__name__}", began)
+    )
     waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
         waiting[recorder] = answered = threading.Event()
         recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
     _await_end(waiting)
     for recorder, answered in waiting.items():
-        if not answered.is_set():
+        if not answered.is_set() and not recorder.link.handed_over.is_set():
             in_flight = recorder.accounting().in_flight
             lost = f"up to {in_flight} records are lost" if in_flight else "its end may not be stored"
             _logger.error("the end of the process did not wait any longer for run %s: %s", recorder.uuid, lost)
@@ -247,13 +265,17 @@ def _await_end(waiting: dict[Recorder, threading.Event]) -> None:
     """Wait until the runs have ended, for as long as one of them gets on, in a bounded time."""
     last = time.monotonic() + _LONGEST
     deadline, seen = 0.0, None
-    while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.cannot_open)]:
+    while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.has_left)]:
         if (progress := [recorder.progress for recorder in left]) != seen:
             patience = _STANDSTILL if all(recorder.opened.is_set() for recorder in left) else _OPENING
             deadline, seen = min(last, time.monotonic() + patience), progress
         if time.monotonic() >= deadline:
             return
-        waiting[left[0]].wait(_LOOK)
+        if left[0].joins:
+            # Not for the answer: the process of the collector may be waiting for the end of this one.
+            left[0].link.handed_over.wait(_LOOK)
+        else:
+            waiting[left[0]].wait(_LOOK)
 
 
 def _forget_in_child() -> None:
@@ -280,6 +302,9 @@ def _end_with_multiprocessing() -> None:
 def _await_imports() -> None:
     """Let a fork wait, for a bounded time, for imports of the collector: the child would inherit their locks."""
     deadline = time.monotonic() + _FORK_DEADLINE
+    for recorder in list(_live):
+        if not recorder.settled.is_set():
+            recorder.link.hurry()
     for recorder in list(_live):
         recorder.settled.wait(max(0, deadline - time.monotonic()))
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.loops import LoopSeries
 from umlaut_async.collector.threads import ThreadNames
-from umlaut_async.metrics.edges import FAR, NEAR, NEEDS_EDGES, TooShortError, distance
+from umlaut_async.metrics.edges import FAR, NEAR, NEEDS_EDGES, NEEDS_PEAK, USES_EDGES, TooShortError, distance
 from umlaut_async.metrics.families import REDUCTIONS
 from umlaut_async.metrics.reductions import NEEDS_ENTRIES, Reduction
 from umlaut_async.probes import Place, UnavailableError, UnreadableError
@@ -63,6 +63,8 @@ class _Metric(NamedTuple):
     """Whether the edges are read by somebody else than the caller."""
     needs_entries: bool
     needs_edges: bool
+    uses_edges: bool
+    needs_peak: bool
 
 
 class _Stage(NamedTuple):
@@ -84,6 +86,7 @@ class Rows:
         series: What its stages use, by number.
         faults: Takes what could not be read.
         report: Takes the events that come up.
+        epoch: When the clock of `now()` stood at 0, in nanoseconds since the epoch.
         ready: When the collector began to take readings.
     """
 
@@ -94,6 +97,7 @@ class Rows:
         series: Mapping[int, Series | LoopSeries],
         faults: Faults,
         report: Callable[[EventRecord], None],
+        epoch: int = 0,
         ready: int = 0,
     ) -> None:
         self._faults = faults
@@ -103,7 +107,7 @@ class Rows:
         self._stages: dict[int, _Stage] = {}
         self._base = key(process_id, 0)
         self._parent_base = None if parent is None else key(parent, 0)
-        self._epoch = since_epoch(0)
+        self._epoch = epoch
         self._ready = ready
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
@@ -129,6 +133,8 @@ class Rows:
                 metric.series is not None and self._series[metric.series].probe.place is not Place.CALLER,
                 metric.reduction in NEEDS_ENTRIES,
                 metric.reduction in NEEDS_EDGES,
+                metric.reduction in USES_EDGES,
+                metric.reduction in NEEDS_PEAK,
             )
             for position, metric in enumerate(stage.metrics)
         ]
@@ -199,24 +205,34 @@ class Rows:
         recorded = self._epoch + ended
         results: list[Row] = []
         for metric in self._stages[stage].metrics:
-            position, reduce, described, source, edge, elsewhere, needs_entries, needs_edges = metric
+            position, reduce, described, source, edge, elsewhere, needs_entries, needs_edges, uses_edges, needs_peak = (
+                metric
+            )
             tracked = items if entries is None else entries.get(position, items)
             series = source.of(number) if isinstance(source, LoopSeries) else source
-            off = 0.0
+            off, whole = 0.0, True
             outcome: Outcome | None = None
             if series is None:
                 # Without a series a call has none of the readings either.
                 outcome = reduce(record, tracked, None, None, None, duration) if source is None else None
             else:
-                samples = series.summary(number, started, ended)
+                until, first, last, elapsed = ended, None, None, duration
                 if elsewhere:
                     edges = series.take_edges(number)
-                    off = _distance(series.probe, started, duration, edges)
-                    first, last, elapsed = edges.entered, edges.left, edges.left_at - edges.entered_at
+                    if uses_edges:
+                        off = _distance(series.probe, started, duration, edges)
+                        first, last, elapsed = edges.entered, edges.left, edges.left_at - edges.entered_at
+                        if series.probe.rate is None:
+                            until = max(ended, edges.left_at)
+                    elif series.probe.place is Place.TIMER:
+                        first, last = edges.entered, edges.left
                     if edge is not None:
                         first, last = (entered[edge], first), (left[edge], last)
                 elif edge is not None:
-                    first, last, elapsed = entered[edge], left[edge], duration
+                    first, last = entered[edge], left[edge]
+                    if needs_peak:
+                        first, last = (first, entered[edge + 1]), (last, left[edge + 1])
+                samples, whole = series.window(number, started, until)
                 if needs_edges and edge is not None:
                     before, behind = entered[edge - 1], left[edge + 1]
                     here = distance(started, duration, before, behind, 0)
@@ -227,12 +243,14 @@ class Rows:
                     if needs_edges and off >= FAR:
                         raise TooShortError
                     outcome = self._reduce(series, reduce, record, tracked, first, last, samples, elapsed)
+                    if outcome is None and elsewhere and not uses_edges and edges.entered is not None:
+                        raise TooShortError  # It was over before it could be read.
                 except TooShortError:
                     self._report_absent("too-early" if elsewhere and started < self._ready else "too-short", described)
             if outcome is not None:
                 value, data = outcome
                 provenance = "measured" if series is None or series.provenance is None else series.provenance
-                if off > NEAR:
+                if off > NEAR or not whole:
                     provenance = "estimated"
                 text = None if data is None else _encode(data).decode()
                 identity = next(self._result_ids), self.process_id, span[0]
@@ -307,8 +325,8 @@ class Rows:
 
 def _distance(probe: Probe, started: int, duration: int, edges: Edges) -> float:
     """Return how far the readings for the edges of a call lie from these, as a share of its duration."""
-    if edges.entered is None or edges.left is None or probe.place is Place.CALLBACK:
-        return 0  # The time that a callback is waited for is what it measures.
+    if edges.entered is None or edges.left is None:
+        return 0
     if probe.still is not None and probe.still(edges.before, edges.left):
         return 0
     return distance(started, duration, edges.entered_at, edges.left_at, probe.step)

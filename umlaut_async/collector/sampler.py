@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from umlaut_async.clock import Clock, SystemClock, since_epoch
+from umlaut_async.clock import Clock, SystemClock
 from umlaut_async.collector.faults import Faults
 from umlaut_async.collector.reading import Reader
 from umlaut_async.collector.reading_thread import ReadingThreads
+from umlaut_async.collector.series import Taken
 from umlaut_async.probes import Place, ProcessGoneError, UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from umlaut_async.collector.series import EdgeRequest, Series
-    from umlaut_async.records import EventRecord, Reading
+    from umlaut_async.records import EventRecord
 
 _logger = logging.getLogger("umlaut_async")
 
 _LINGER = 2
 """How many ticks without a call a task waits before it ends."""
-
-
-class _Taken(NamedTuple):
-    at: int
-    reading: Reading
-    asked: int
-    """When it was asked for."""
 
 
 class Sampler:
@@ -109,11 +103,9 @@ class Sampler:
         while not series.unavailable:
             # Ticks are due at multiples of the interval, so they do not drift; those that a stall skipped are counted.
             due = max(tick + 1, (self._clock.now() - began) // series.interval + 1)
-            if series.probe.place is not Place.CALLBACK:
-                # What a callback is waited for is the measurement itself.
-                series.missed += due - tick - 1
-                if due > tick + 1:
-                    self._note_lateness(began + (tick + 1) * series.interval)
+            series.missed += due - tick - 1
+            if due > tick + 1:
+                self._note_lateness(began + (tick + 1) * series.interval)
             tick = due
             await self._wait(series, began + tick * series.interval)
             self._note_lateness(began + tick * series.interval)
@@ -148,12 +140,16 @@ class Sampler:
         try:
             while series.edge_requests:
                 requests, loop = _batch(series)
+                if not requests:
+                    break
                 taken = await self._read(series, loop)
-                if taken is not None and series.samples and series.probe.rate is None and taken.at >= next_sample:
-                    next_sample = taken.at + series.interval // 10
-                    _add(series, None, taken)
+                if taken is not None and series.samples and series.probe.rate is None:
+                    # All of them count for calls, and as many are stored as of edges that callers read.
+                    if store := taken.at >= next_sample:
+                        next_sample = taken.at + series.interval // 10
+                    series.add(taken, store=store)
                 for request in requests:
-                    series.answer(request, *((0, None) if taken is None else taken[:2]))
+                    series.answer(request, taken)
                 self.edge_taken.set()
         finally:
             # Not only when the task is found to have ended: a request that comes in between would be overlooked.
@@ -169,34 +165,28 @@ class Sampler:
         self._readers[source].close()
         del self._readers[source]
 
-    async def _tick(self, series: Series) -> _Taken | None:
-        if series.probe.place not in (Place.LOOP, Place.CALLBACK):
+    async def _tick(self, series: Series) -> Taken | None:
+        if series.probe.place is not Place.LOOP:
             return await self._read(series, None)
         loop, visit = series.loop(), series.visits
         if loop is None or not series.calls:
             return None
-        series.asked = self._clock.now()
-        try:
-            taken = await self._read(series, loop)
-        finally:
-            series.asked = None
+        taken = await self._read(series, loop)
         # A loop may stand between two calls, or be another one by now: then the answer tells nothing of either call.
         return taken if series.visits == visit else None
 
-    async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> _Taken | None:
+    async def _read(self, series: Series, loop: asyncio.AbstractEventLoop | None) -> Taken | None:
         """Take a reading; None, and a report, where there is none to be had."""
         probe = series.probe
         if probe.key not in self._readers:
             self._readers[probe.key] = Reader(probe, self._clock.now, self._threads)
         asked = self._clock.now()
         try:
-            taken = _Taken(*await self._readers[probe.key].read(loop), asked)
+            taken = Taken(*await self._readers[probe.key].read(loop), asked)
         except ProcessGoneError:
             return None
         except (UnavailableError, UnreadableError) as error:
-            # Where a question that is not answered counts as well, a loop that has ended owes no answer.
-            if probe.overdue is None or loop is None:
-                self.faults.add_failed(series, error)
+            self.faults.add_failed(series, error)
             return None
         if series.provenance != probe.provenance:
             series.provenance = probe.provenance
@@ -215,11 +205,15 @@ def _batch(series: Series) -> tuple[list[EdgeRequest], asyncio.AbstractEventLoop
     been able to happen.
     """
     waiting = [series.edge_requests.popleft() for _ in range(len(series.edge_requests))]
-    loop = series.loops.get(waiting[0].call)
+    # The others have done without: on which loop they were is not known any more, and nobody wants to know.
+    waiting = [request for request in waiting if request.call in series.loops]
+    if not waiting:
+        return [], None
+    loop = series.loops[waiting[0].call]
     batch: dict[int, EdgeRequest] = {}
     left: list[EdgeRequest] = []
     for request in waiting:
-        if request.call not in batch and series.loops.get(request.call) is loop:
+        if request.call not in batch and series.loops[request.call] is loop:
             batch[request.call] = request
         else:
             left.append(request)
@@ -228,7 +222,7 @@ def _batch(series: Series) -> tuple[list[EdgeRequest], asyncio.AbstractEventLoop
     return list(batch.values()), loop
 
 
-def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> _Taken:
+def _add(series: Series, earlier: Taken | None, taken: Taken) -> Taken:
     """Add a sample to the log of a series: a reading, or the rate since an earlier one.
 
     Returns:
@@ -236,11 +230,11 @@ def _add(series: Series, earlier: _Taken | None, taken: _Taken) -> _Taken:
     """
     rate = series.probe.rate
     if rate is None:
-        series.log.insert(since_epoch(taken.at), taken.reading, since_epoch(taken.asked))
+        series.add(taken)
     elif earlier is not None and taken.at > earlier.at:
         value = rate(earlier.reading, taken.reading, taken.at - earlier.at)
         if value == 0 and series.probe.restless:
             return earlier
         if value is not None:
-            series.log.insert(since_epoch(taken.at), value, since_epoch(earlier.at))
+            series.add(Taken(taken.at, value, earlier.at))
     return taken

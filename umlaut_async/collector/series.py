@@ -8,7 +8,6 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from umlaut_async.clock import since_epoch
 from umlaut_async.collector.window import SampleLog
 from umlaut_async.probes import Place, Probe
 from umlaut_async.store.chunks import BLOCK
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.window import Window
     from umlaut_async.records import Reading
-    from umlaut_async.summary import Summary
 
 
 _AWAKE = 10_000_000_000
@@ -32,6 +31,20 @@ class EdgeRequest(NamedTuple):
 
     call: int
     first: bool
+
+
+class Taken(NamedTuple):
+    """A reading."""
+
+    at: int
+    """When it was taken, on the clock of `now()`."""
+    reading: Reading
+    """None where it failed."""
+    asked: int
+    """When it was asked for: it tells of no time before that."""
+
+
+_FAILED = Taken(0, None, 0)
 
 
 class Edges(NamedTuple):
@@ -81,11 +94,16 @@ class Series:
         """How its numbers come about, once that is known: measured, estimated or unavailable."""
         self.unavailable = False
         """Whether the probe said that it can never be read here."""
-        self.log = SampleLog(spans=probe.rate is not None or probe.overdue is not None)
+        # What is read elsewhere tells of some moment between the question and the answer.
+        self.log = SampleLog(spans=probe.rate is not None or probe.place is not Place.CALLER)
         self.calls: dict[int, int] = {}
         """The start of each running call that wants samples, by its number."""
         self.windows: dict[int, int] = {}
         """The start of each call whose results are not made yet: what leaves memory must be carried for it."""
+        self._ends: dict[int, int] = {}
+        """The end of each of these calls that has ended, as far as they are noted."""
+        self._notes_ends = False
+        """Whether so many samples are in memory that some may be forgotten before the results of a call are made."""
         self.sampled = False
         """Whether a task samples it. A call adds itself to `calls` and then looks here; the task clears this and then
         looks at `calls`. So one of the two always sees the other."""
@@ -93,8 +111,10 @@ class Series:
         """When the first call entered it that the task is to sample which does not run yet."""
         self._left_at = 0
         self.edge_requests: deque[EdgeRequest] = deque()
-        self.edges: dict[EdgeRequest, tuple[int, Reading]] = {}
-        """The answers to the edge requests: when it was taken, and the reading, or None where it failed."""
+        self.edges: dict[EdgeRequest, Taken] = {}
+        """The answers to the edge requests."""
+        self.unstored: list[Taken] = []
+        """Samples that a collector in another process wants for calls and is not to store, since the last were sent."""
         self.latest: Reading = None
         """The latest reading, if there was one."""
         self._before: dict[int, Reading] = {}
@@ -105,8 +125,6 @@ class Series:
         """The event loop on which it is read at present, if it is read on one and that still lives."""
         self.visits = 0
         """How often a call came while there was none."""
-        self.asked: int | None = None
-        """When the reading was asked for that the event loop has not answered yet."""
         self.announced = False
         """Whether a collector in another process knows of it."""
         self.missed = 0
@@ -114,7 +132,7 @@ class Series:
         self.dropped = 0
         """Samples dropped since this was last reported."""
         self._link = link
-        self._edge_samples: deque[tuple[int, float]] = deque()
+        self._edge_samples: deque[Taken] = deque()
         self._next_edge_sample = 0
         self._caller_reads = probe.place is Place.CALLER
 
@@ -147,26 +165,17 @@ class Series:
         if self.calls.pop(number, None) is None:
             return
         self._left_at = ended
+        if self._notes_ends:
+            self.end_window(number, ended)
         if self._caller_reads:
             self.edge_sample(ended, reading)
-        elif self.probe.overdue is not None and self.loops.get(number) is not None:
-            self._end_of_answers(number, ended, self.probe.overdue)
         else:
             self._request_edge(EdgeRequest(number, False))
-
-    def _end_of_answers(self, number: int, ended: int, overdue: Callable[[int], Reading]) -> None:
-        """Make the reading at the last edge of what is not answered yet: later answers tell of what came later."""
-        first, last = EdgeRequest(number, True), EdgeRequest(number, False)
-        asked = self.asked
-        if first not in self.edges:
-            asked = self.windows[number]
-            self.edges[first] = asked, None
-        self.edges[last] = ended, None if asked is None or asked >= ended else overdue(ended - asked)
 
     def _request_edge(self, request: EdgeRequest) -> None:
         if self._link.full:
             # Nobody takes them at present, and the call will hardly be recorded.
-            self.answer(request, 0, None)
+            self.answer(request, _FAILED)
             return
         self.edge_requests.append(request)
         self._link.waiting.append(self)
@@ -176,7 +185,7 @@ class Series:
         """Keep the reading at an edge of a gauge as a sample, at most one in a tenth of the interval."""
         if self.samples and self.probe.rate is None and reading is not None and t >= self._next_edge_sample:
             self._next_edge_sample = t + self.interval // 10
-            self._edge_samples.append((t, reading))
+            self._edge_samples.append(Taken(t, reading, t))
 
     def awaits_edges(self, call: int) -> bool:
         """Return whether a call that has ended still waits for a reading at one of its edges."""
@@ -187,14 +196,19 @@ class Series:
     def take_edges(self, call: int) -> Edges:
         """Return the readings for the edges of a call that has ended, which are not asked for again."""
         self.loops.pop(call, None)
-        entered = self.edges.pop(EdgeRequest(call, True), (0, None))
-        left = self.edges.pop(EdgeRequest(call, False), (0, None))
-        return Edges(*entered, *left, self._before.pop(call, None))
+        entered = self.edges.pop(EdgeRequest(call, True), _FAILED)
+        left = self.edges.pop(EdgeRequest(call, False), _FAILED)
+        return Edges(entered.at, entered.reading, left.at, left.reading, self._before.pop(call, None))
 
-    def answer(self, request: EdgeRequest, at: int, reading: Reading) -> None:
-        """Answer an edge request, unless the call has done without."""
+    def answer(self, request: EdgeRequest, taken: Taken | None) -> None:
+        """Answer an edge request, unless the call has done without.
+
+        Args:
+            request: The request.
+            taken: The reading; None where it failed.
+        """
         if request.call in self.windows:
-            self.edges.setdefault(request, (at, reading))
+            self.edges.setdefault(request, taken or _FAILED)
 
     def bind(self, loop: AbstractEventLoop | None) -> None:
         """Let it be read on this loop from now on."""
@@ -208,15 +222,27 @@ class Series:
         loop = self.loop()
         return loop is None or loop.is_closed()
 
-    def summary(self, call: int, start: int, end: int) -> Summary | None:
+    def window(self, call: int, start: int, end: int) -> Window:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""
         self.windows.pop(call, None)
+        self._ends.pop(call, None)
         self.take_edge_samples()
-        return self.log.summary(call, since_epoch(start), since_epoch(end))
+        return self.log.window(call, start, end)
 
-    def forget_block(self) -> None:
-        """Let the log drop its oldest block; calls whose results are not made yet carry what they need of it."""
-        self.log.forget(0, BLOCK, self._open_windows())
+    def add(self, taken: Taken, *, store: bool = True) -> None:
+        """Keep a sample for the windows of calls, and to be stored.
+
+        Args:
+            taken: A number, and since when it tells of the source.
+            store: Whether it is to be stored, too.
+        """
+        self.log.insert(taken.at, taken.reading, taken.asked, store=store)
+        if not store and self._link.notify is not None:
+            self.unstored.append(taken)
+        if len(self.log.times) >= BLOCK:
+            self._notes_ends = True
+            if len(self.log.times) >= 2 * BLOCK:
+                self.log.forget(BLOCK, self._open_windows())
 
     def begin(self, now: int) -> tuple[int, int]:
         """Return from when ticks are due, and by how much the first is late of calls that ended before this.
@@ -235,28 +261,34 @@ class Series:
     def make_room(self) -> None:
         """Drop the oldest samples that are not stored, if more of these wait than may."""
         most = BLOCK if self._link.pressed else self._link.limits.samples
-        unstored = len(self.log.times) - self.log.settled
+        unstored = len(self.log.pending_times) - self.log.claimed
         if unstored > most:
             # Some more at once, since each time all that is left is moved.
             count = unstored - most + most // 8
-            self.log.forget(self.log.settled, self.log.settled + count, self._open_windows())
+            self.log.drop_pending(self.log.claimed, self.log.claimed + count)
             self.dropped += count
 
-    def _open_windows(self) -> list[tuple[int, int]]:
-        return [(call, since_epoch(started)) for call, started in self.windows.copy().items()]
+    def end_window(self, call: int, ended: int) -> None:
+        """Take note of when a call ended whose results are not made yet."""
+        if call in self.windows:
+            self._ends[call] = ended
+
+    def _open_windows(self) -> list[tuple[int, int, int | None]]:
+        return [(call, started, self._ends.get(call)) for call, started in self.windows.copy().items()]
 
     def forget_call(self, number: int) -> None:
         """Let go of a call that has ended and of which nothing is recorded."""
         self.windows.pop(number, None)
+        self._ends.pop(number, None)
         self.log.forget_window(number)
         self.take_edges(number)
 
     def take_edge_samples(self) -> None:
-        """Move to the log what the callers read at the edges of their calls."""
+        """Move to the log what was read in the threads of the calls."""
         while self._edge_samples:
-            t, value = self._edge_samples.popleft()
-            if math.isfinite(value):
-                self.log.insert(since_epoch(t), value)
+            taken = self._edge_samples.popleft()
+            if math.isfinite(taken.reading):
+                self.add(taken)
 
 
 def _no_loop() -> None:

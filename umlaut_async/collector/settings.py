@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NamedTuple, Self
 
-from umlaut_async.clock import now
+from umlaut_async.clock import epoch, now
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
 from umlaut_async.probes import nvml
@@ -45,6 +45,8 @@ class RunSettings(NamedTuple):
     """How much may wait in a buffer."""
     started: int = 0
     """When its beginning was asked for, on the clock of `now()`: before its first call, and so before its collector."""
+    epoch: int = 0
+    """When that clock stood at 0, in nanoseconds since the epoch: what every time of the run is reckoned from."""
     gpus: bool = False
     """Whether it has a metric of a GPU."""
     path: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class RunSettings(NamedTuple):
             joins=joins,
             pid=pid,
             started=now(),
+            epoch=epoch(),
             gpus=nvml.wanted(),
             path=tuple(map(str, sys.path)),  # It may hold anything.
         )

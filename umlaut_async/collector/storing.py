@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from umlaut_async.clock import now, since_epoch
+from umlaut_async.clock import now
 from umlaut_async.collector.balance import Watched, overhead
 from umlaut_async.errors import StoreError
 
@@ -55,7 +55,7 @@ class Storing:
             await self._see_off(ending)
             if ending is not None:
                 deaths = [intake.death for intake in self._intakes if intake.death is not None]
-                await self._writer.finish(since_epoch(ended), ending, await self._described(), deaths)
+                await self._writer.finish(self._writer.epoch + ended, ending, await self._described(), deaths)
         except Exception as error:
             failure = as_store_error(error)
             if ending is None:
@@ -90,14 +90,14 @@ class Storing:
         """Let the run begin now, where `open()` is to return, but with its first call or value if that came before."""
         began = min([now() if self._began is None else self._began, *(intake.first for intake in self._intakes)])
         if began != self._began:
-            await self._writer.begin(self._intakes[0].process_id, since_epoch(int(began)), time.time_ns())
+            await self._writer.begin(self._intakes[0].process_id, self._writer.epoch + int(began), time.time_ns())
             self._began = int(began)
 
     async def _see_off(self, ending: Ending | None) -> None:
         """Let go of the processes that have ended before the run."""
         for intake in self._intakes[1:]:
             if intake.ending is not None:
-                ended = since_epoch(intake.ended(ending))
+                ended = self._writer.epoch + intake.ended(ending)
                 await self._writer.leave(intake.process_id, ended, intake.ending.how, intake.death)
                 self._intakes.remove(intake)
                 self._watched.see_off(intake)

@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from umlaut_async import gc_guard
+from umlaut_async.probes import own_threads
 from umlaut_async.store.values import storable
 
 if TYPE_CHECKING:
@@ -20,9 +22,15 @@ _logger = logging.getLogger("umlaut_async")
 
 
 def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
-    """Start a daemon thread in an empty context, so that no call of the user's is current in it."""
-    thread = threading.Thread(target=contextvars.Context().run, args=(target,), name=name, daemon=True)
-    thread.start()
+    """Start a daemon thread in an empty context, so that no call of the user's is current in it; it is not measured."""
+    work = contextvars.Context().run
+    thread = threading.Thread(target=work, args=(own_threads.run, target), name=name, daemon=True)
+    gc_guard.expect()
+    try:
+        thread.start()
+    except BaseException:
+        gc_guard.not_started()
+        raise
     return thread
 
 

@@ -95,6 +95,8 @@ class Samples(NamedTuple):
     since: bytes
     missed: int
     provenance: str | None
+    unstored: list[tuple[int, float, int]] = []
+    """Time, value and beginning of samples that count for calls, and are not to be stored."""
 
 
 EndedCall = tuple[

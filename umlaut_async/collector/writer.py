@@ -43,6 +43,7 @@ class Writer:
         journal: How SQLite keeps the database whole; None for a server.
         run_uuid: The key of the run.
         refused: Told how often and why the database refused a record for good.
+        epoch: When the clock of `now()` stood at 0, in nanoseconds since the epoch.
         shared: Whether other writers take part in the run.
         describes: Whether it is this one that describes what the run runs on.
     """
@@ -54,9 +55,11 @@ class Writer:
         run_uuid: str,
         refused: Callable[[int, Exception], None],
         *,
+        epoch: int = 0,
         shared: bool = False,
         describes: bool = True,
     ) -> None:
+        self.epoch = epoch
         self._shared = shared
         self._describes = describes
         self.journal = journal
@@ -159,7 +162,7 @@ class Writer:
         if series.provenance is None or self._provenance.get(series_id) == series.provenance:
             return
         self._provenance[series_id] = series.provenance
-        self._tails.setdefault(series_id, Tail(series_id, series))
+        self._tails.setdefault(series_id, Tail(series_id, series, self.epoch))
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
         self._new_series.append((series_id, process_id, *described))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from umlaut_async.metrics.metric import Metric
-from umlaut_async.metrics.reductions import described, readings_of
+from umlaut_async.metrics.reductions import described, io_of, readings_of
 from umlaut_async.metrics.resources import memory_of
 from umlaut_async.probes.probe import UnreadableError
-from umlaut_async.probes.process import MIB, IOCounters
+from umlaut_async.probes.process import IOCounters
 from umlaut_async.summary import Summary
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _memory(
     peak, last = left
     if not peak:
         raise UnreadableError("the command was over before it could be read")
-    readings = readings_of(entered[1], last, samples) or Summary(1, peak, peak, peak, peak, peak)
+    readings = samples or readings_of(entered[1], last, None) or Summary(1, peak, peak, peak, peak, peak)
     return memory_of(readings._replace(max=max(readings.max, peak)))
 
 
@@ -84,11 +84,7 @@ def _io(
     call: CallRecord, entries: object, entered: object, left: tuple[tuple[int, ...] | None, object],
     samples: Summary | None, elapsed: object,
 ) -> Outcome | None:  # fmt: skip
-    if left[0] is None or not call.duration:
-        return None
-    moved = IOCounters(*left[0])
-    value = (moved.read + moved.written) / MIB * 1e9 / call.duration
-    return value, described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
+    return None if left[0] is None else io_of(call, IOCounters(*left[0]), samples)
 
 
 REDUCTIONS: dict[str, Reduction] = {"command cpu": _cpu, "command memory": _memory, "command io": _io}

@@ -13,8 +13,13 @@ NEAR = 0.05
 FAR = 1.0
 """From this share on, a counter says nothing of the call."""
 
-NEEDS_EDGES = frozenset({"cpu", "tree cpu", "io", "power", "energy", "gpuenergy"})
+NEEDS_EDGES = frozenset({"cpu", "tree cpu", "io", "tree io", "power", "energy", "gpuenergy"})
 """The reductions whose value is absent where the readings lie that far off."""
+USES_EDGES = NEEDS_EDGES | {"difference", "command cpu", "command memory", "command io"}
+"""The reductions that are made of the readings at both edges. All others are of readings within the call alone, and
+have the edges only where the caller itself reads these."""
+NEEDS_PEAK = frozenset({"own memory"})
+"""The reductions that also have the highest value that the kernel knows of, at both edges."""
 
 
 _STEPS = 10

@@ -147,7 +147,7 @@ def _checked_id(id: object) -> int:
 def _energy(
     call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    readings = readings_of(entered, left, samples)
+    readings = samples or readings_of(entered, left, None)
     if entered is None or left is None or readings is None or left < readings.max:
         return None  # Also where the counter stood higher before: it began anew with the driver.
     if left == entered:

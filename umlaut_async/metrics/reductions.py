@@ -10,6 +10,9 @@ from umlaut_async.probes.process import MIB, IOCounters
 from umlaut_async.summary import Summary, merge, summarise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from umlaut_async.probes.tree import TreeIO
     from umlaut_async.probes.tree_time import TreeTime
     from umlaut_async.records import CallRecord, Reading
 
@@ -90,8 +93,41 @@ def _io(
 ) -> Outcome | None:
     if entered is None or left is None or elapsed <= 0:
         return None
-    moved = IOCounters(*(later - earlier for earlier, later in zip(entered, left, strict=True)))
-    value = (moved.read + moved.written) / MIB * 1e9 / elapsed
+    return io_of(call, IOCounters(*(later - earlier for earlier, later in zip(entered, left, strict=True))), samples)
+
+
+def _tree_io(
+    call: CallRecord,
+    entries: object,
+    entered: tuple[Sequence[int] | None, TreeIO | None],
+    left: tuple[Sequence[int] | None, TreeIO | None],
+    samples: Summary | None,
+    elapsed: int,
+) -> Outcome | None:
+    (entered_here, entered_tree), (left_here, left_tree) = entered, left
+    if entered_tree is None or left_tree is None or elapsed <= 0:
+        return None
+    total = IOCounters(*(later - earlier for earlier, later in zip(entered_tree.total, left_tree.total, strict=True)))
+    # The tree is read a little after the edges. What the root has moved meanwhile is known from the edges themselves.
+    before, behind = _since(entered_here, entered_tree), _since(left_here, left_tree)
+    read, written = (max(0, total[i] + before[i] - behind[i]) for i in range(2))
+    return io_of(call, total._replace(read=read, written=written), samples)
+
+
+def _since(here: Sequence[int] | None, tree: TreeIO) -> tuple[int, int]:
+    """Return the bytes that the root has read and written between a reading of its own and one of the tree."""
+    if here is None or here[2] != tree.reaped:
+        # It has waited for a child meanwhile, whose bytes of a lifetime have become its own.
+        return 0, 0
+    return tree.root.read - here[0], tree.root.written - here[1]
+
+
+def io_of(call: CallRecord, moved: IOCounters, samples: Summary | None) -> Outcome | None:
+    """Return what bytes that were moved during a call come to."""
+    if not call.duration:
+        return None
+    # More may have been taken back than was written: of a file that is deleted before it was sent to storage.
+    value = max(0, moved.read + moved.written) / MIB * 1e9 / call.duration
     return value, described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
 
 
@@ -112,10 +148,12 @@ def _mean(
 def _difference(
     call: CallRecord, entries: object, entered: float | None, left: float | None, samples: Summary | None, elapsed: int
 ) -> Outcome | None:
-    readings = readings_of(entered, left, samples)
     # One reading for both edges would be a difference of 0 that nobody has measured.
-    if entered is None or left is None or readings is None or elapsed <= 0:
+    if entered is None or left is None or elapsed <= 0:
         return None
+    # The readings at the edges are among the samples, where there are any.
+    readings = samples or readings_of(entered, left, None)
+    assert readings is not None
     return _finite(left - entered), described(readings)
 
 
@@ -159,6 +197,7 @@ REDUCTIONS: dict[str, Reduction] = {
     "cpu": _cpu,
     "tree cpu": _tree_cpu,
     "io": _io,
+    "tree io": _tree_io,
     "peak": _peak,
     "mean": _mean,
     "difference": _difference,

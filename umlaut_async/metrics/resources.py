@@ -54,10 +54,12 @@ class CPUMetric(_Resource):
 class MemoryMetric(_Resource):
     """Measure the resident memory of the process during a call, in MiB.
 
-    A call's value is the peak of its samples and of the readings at its edges. Beside it is kept its share of what the
-    process may use, in percent: of the memory of the machine, or of the limit of its control groups where that is less.
-    The source is `/proc/self/statm`, or psutil where there is none. Memory that several processes share is counted once
-    where the kernel tells it (PSS).
+    A call's value is its exact peak where the memory of the process rose to its highest so far during the call, which
+    the kernel keeps (`ru_maxrss`). Otherwise, and with children, it is the highest of its samples and of the readings
+    at its edges: a peak between two samples is not seen. `peak` in the data says which: "exact" or "highest sample".
+    Beside it is kept its share of what the process may use, in percent: of the memory of the machine, or of the limit
+    of its control groups where that is less. The source is `/proc/self/statm`, or psutil where there is none. Memory
+    that several processes share is counted once where the kernel tells it (PSS).
 
     Args:
         description: What is measured, in the words of the user.
@@ -67,7 +69,12 @@ class MemoryMetric(_Resource):
 
     measure_type = "memory"
     unit = "MiB"
-    reduction = "memory"
+    reduction = "own memory"
+
+    def __init__(self, description: str, interval: float = 1, *, children: bool = False) -> None:
+        super().__init__(description, interval, children=children)
+        if children:
+            self.reduction = "memory"
 
     def probe(self) -> Probe:
         return tree_memory() if self.children else resident_memory()
@@ -77,8 +84,10 @@ class IOMetric(_Resource):
     """Measure what the process reads from and writes to storage during a call, in MiB/s.
 
     A call's value is the exact number of bytes between its edges over its duration; the bytes read and written, and
-    those that passed through `read` and `write` calls (`rchar`, `wchar`), are kept beside it. The source is
-    `/proc/self/io`, or psutil where there is none; it includes children that have ended and were waited for.
+    those that passed through `read` and `write` calls (`rchar`, `wchar`), are kept beside it. Bytes that were written
+    and deleted before they reached storage do not count (`cancelled_write_bytes`), and neither does what this package
+    itself stores. The source is `/proc/self/io`, or psutil where there is none; it includes children that have ended
+    and were waited for.
 
     Args:
         description: What is measured, in the words of the user.
@@ -89,6 +98,11 @@ class IOMetric(_Resource):
     measure_type = "io"
     unit = "MiB/s"
     reduction = "io"
+
+    def __init__(self, description: str, interval: float = 1, *, children: bool = False) -> None:
+        super().__init__(description, interval, children=children)
+        if children:
+            self.reduction = "tree io"
 
     def probe(self) -> Probe:
         return tree_io() if self.children else io_counters()
@@ -101,9 +115,27 @@ def _memory(
     return None if readings is None else memory_of(readings)
 
 
-def memory_of(readings: Summary) -> Outcome:
-    """Return what readings of memory in MiB come to."""
-    return readings.max, described(readings) | {"share": 100 * readings.max * MIB / _usable_memory()}
+def _own_memory(
+    call: object,
+    entries: object,
+    entered: tuple[float | None, float | None],
+    left: tuple[float | None, float | None],
+    samples: Summary | None,
+    elapsed: int,
+) -> Outcome | None:
+    readings = readings_of(entered[0], left[0], samples)
+    if readings is None:
+        return None
+    before, after = entered[1], left[1]
+    if before is None or after is None or after <= before:
+        return memory_of(readings)
+    return memory_of(readings._replace(max=max(readings.max, after)), peak="exact")
+
+
+def memory_of(readings: Summary, peak: str = "highest sample") -> Outcome:
+    """Return what readings of memory in MiB come to, and how the highest of them is known."""
+    share = 100 * readings.max * MIB / _usable_memory()
+    return readings.max, described(readings) | {"share": share, "peak": peak}
 
 
 @cache
@@ -117,5 +149,5 @@ def _usable_memory() -> int:
     return usable
 
 
-REDUCTIONS: dict[str, Reduction] = {"memory": _memory}
+REDUCTIONS: dict[str, Reduction] = {"memory": _memory, "own memory": _own_memory}
 """The reductions of this family by name."""

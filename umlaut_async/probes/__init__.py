@@ -1,6 +1,6 @@
 """What reads hardware and kernel counters, and nothing else."""
 
-from umlaut_async.probes.own_io import io_counters
+from umlaut_async.probes.own import cpu_time, io_counters
 from umlaut_async.probes.probe import (
     FIRST_DEADLINE,
     Lack,
@@ -10,7 +10,7 @@ from umlaut_async.probes.probe import (
     UnavailableError,
     UnreadableError,
 )
-from umlaut_async.probes.process import cpu_time, resident_memory
+from umlaut_async.probes.process import resident_memory
 
 __all__ = [
     "FIRST_DEADLINE",

@@ -78,7 +78,7 @@ class WatchedCommand:
     def prepare(self) -> None:
         """Read what the process has used, just before it becomes the command."""
         self._cpu_before = _or(0, lambda: int(self._cpu.read()))
-        self._io_before = _or(None, self._io.read)
+        self._io_before = _or(None, lambda: self._io.read().total)
         self._held = _or(0, lambda: _highest(self._pid))
 
     def begin(self) -> None:
@@ -96,7 +96,7 @@ class WatchedCommand:
         self.spent = self._spent(usage, 0 if seen is None else int(seen))
         if counters is not None and self._io_before is not None:
             self.moved = IOCounters(
-                *(max(0, last - first) for first, last in zip(self._io_before, counters, strict=True))
+                *(max(0, last - first) for first, last in zip(self._io_before, counters.total, strict=True))
             )
         highest = usage.ru_maxrss * _MAXRSS_UNIT
         # The kernel carries the highest memory of the process on, from before it became the command.

@@ -11,7 +11,7 @@ from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from umlaut_async.probes.probe import UnavailableError
-from umlaut_async.probes.process import IOCounters
+from umlaut_async.probes.process import NO_IO, IOCounters
 from umlaut_async.probes.tree_sources import source_for
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ T = TypeVar("T")
 NAME = "umlaut-helper"
 """The name of every process of this package's own, which stands in its command line too."""
 
-NO_IO = IOCounters(0, 0, 0, 0)
 _TRIES = 1000
 _ALL_KINDS = 0x40000000 if sys.platform == "linux" else 0
 """Children without a signal for their end too (`__WALL`)."""

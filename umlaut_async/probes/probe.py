@@ -70,8 +70,8 @@ class Place(enum.Enum):
     """In a thread of its own, or with others in one, with a deadline."""
     LOOP = "loop"
     """As a coroutine on the event loop of the stage, since its clients belong to that loop."""
-    CALLBACK = "callback"
-    """As the callback that `read` returns, run once on the event loop of the stage."""
+    TIMER = "timer"
+    """By a timer on the event loop of the stage, whose lateness is what is measured: nothing is asked of `read`."""
 
 
 class Probe(NamedTuple):
@@ -113,9 +113,10 @@ class Probe(NamedTuple):
     stood still in between. Then it does not matter when it was read."""
     pending: Callable[[Any], bool] | None = None
     """Tells of a reading at the last edge whether what it stands for is still to come."""
-    overdue: Callable[[int], Reading] | None = None
-    """What a reading comes to that was asked for so many nanoseconds before the end of a call, and was not answered by
-    then. Each reading of a probe that has this stands for all the time since it was asked for."""
+    overdue: Callable[[int], float] | None = None
+    """What so many nanoseconds without an answer come to, of a probe of `Place.TIMER`."""
+    peak: Callable[[], float] | None = None
+    """Reads the highest value that there has ever been, as the kernel keeps it, where the caller reads the rest."""
     close: Callable[[], None] | None = None
     """Called when nothing reads the probe any more."""
     together: Hashable | None = None

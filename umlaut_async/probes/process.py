@@ -1,9 +1,10 @@
-"""Counters of this process: CPU time, resident memory and I/O."""
+"""Resident memory of this process, and what its counters of CPU time and I/O come to."""
 
 from __future__ import annotations
 
 import os
-import time
+import resource
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MIB = 2**20
+# macOS counts bytes, all others kibibytes.
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class IOCounters(NamedTuple):
@@ -21,20 +24,26 @@ class IOCounters(NamedTuple):
     read: int
     """Fetched from storage."""
     written: int
-    """Sent to storage."""
+    """Sent to storage, less what was taken back before it was sent: the file was deleted or truncated."""
     rchar: int
     """Passed to `read` and its kin, from the page cache too."""
     wchar: int
     """Passed to `write` and its kin."""
 
 
-def cpu_time() -> Probe:
-    """Return the probe of this process's CPU time, user and system, in nanoseconds.
+NO_IO = IOCounters(0, 0, 0, 0)
 
-    Its rate is a percentage of one core. The source is the process CPU clock, which steps by nanoseconds; psutil's
-    CPU times step by 10 ms.
+
+def io_from(text: bytes) -> IOCounters:
+    """Return the counters that an `io` of the process file system holds.
+
+    Raises:
+        IndexError: It is cut off.
+        ValueError: It holds something else.
     """
-    return Probe("cpu", time.process_time_ns, "process_time", rate=percent, outside=("cpu",))
+    # rchar, wchar, syscr, syscw, read_bytes, write_bytes, cancelled_write_bytes, each as "name: number".
+    fields = text.split()
+    return IOCounters(int(fields[9]), int(fields[11]) - int(fields[13]), int(fields[1]), int(fields[3]))
 
 
 def percent(earlier: int, later: int, elapsed: int) -> float:
@@ -52,8 +61,16 @@ def resident_memory(proc: str = "/proc") -> Probe:
     """
     path = f"{proc}/self/statm"
     if not os.path.exists(path):
-        return Probe(("memory", proc), _psutil_memory, "psutil")
-    return Probe(("memory", proc), resident_of(path), "statm", outside=("memory",))
+        return Probe(("memory", proc), _psutil_memory, "psutil", peak=highest_memory)
+    return Probe(("memory", proc), resident_of(path), "statm", outside=("memory",), peak=highest_memory)
+
+
+def highest_memory() -> float:
+    """Return the highest resident memory that this process has had so far, in MiB, as `getrusage` tells it.
+
+    The kernel keeps it exactly, and nothing here resets it: the user's own code may read it.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT / MIB
 
 
 @cache
@@ -82,9 +99,7 @@ def io_of(path: str) -> Callable[[], IOCounters]:
     pread = os.pread
 
     def read() -> IOCounters:
-        # rchar, wchar, syscr, syscw, read_bytes, write_bytes, …, each as "name: number".
-        fields = pread(file.descriptor, 512, 0).split()
-        return IOCounters(int(fields[9]), int(fields[11]), int(fields[1]), int(fields[3]))
+        return io_from(pread(file.descriptor, 512, 0))
 
     return read
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from umlaut_async.probes import helpers
+from umlaut_async.probes import helpers, own
 from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnreadableError
-from umlaut_async.probes.process import MIB, IOCounters
+from umlaut_async.probes.process import MIB, NO_IO, IOCounters, mib_per_second
 from umlaut_async.probes.tree_ledger import Entry, Ledger
 from umlaut_async.probes.tree_memory import TreeMemory
 from umlaut_async.probes.tree_sight import sight_of
@@ -30,6 +29,16 @@ SOURCE = "process-tree"
 _STEP_OF_OWN_CHILDREN = 2_000
 _TICK = 4_000_000
 """Nanoseconds: some kernels bring the clock of another process, while it runs, up to date only at their ticks."""
+
+
+class TreeIO(NamedTuple):
+    """The I/O of a tree of processes, as one reading."""
+
+    total: IOCounters
+    root: IOCounters
+    """The part of the root, with what the kernel credits it with for children that it waited for."""
+    reaped: int
+    """What changes whenever the root waits for a child, see `own.children_faults`."""
 
 
 def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
@@ -76,7 +85,7 @@ def tree_cpu(pid: int | None = None, proc: str = "/proc") -> Probe:
         first_deadline=FIRST_DEADLINE,
         stamp=attrgetter("at"),
         step=_TICK,
-        beside=time.process_time_ns if pid is None and proc == "/proc" else None,
+        beside=own.cpu_time().read if pid is None and proc == "/proc" else None,
         still=others_stood_still,
         together=("tree", pid, proc),
         outside=_outside("tree-cpu", pid),
@@ -125,25 +134,27 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
         proc: Where the process file system is mounted.
     """
 
-    def reader(root: int) -> Callable[[], IOCounters]:
+    def reader(root: int) -> Callable[[], TreeIO]:
         source = source_for(proc)
         family, sight = Family(root, source), sight_of(root, proc)
 
         def measure(pid: int) -> IOCounters | None:
             if pid != os.getpid() or proc != "/proc":
                 return source.io(pid)
-            return helpers.io_without(lambda: source.io(pid))
+            return own.users_io()
 
         ledgers = [Ledger() for _ in IOCounters._fields]
 
-        def read() -> IOCounters:
+        def read() -> TreeIO:
             reading = family.read(measure)
             sight.note(reading.living)
             if not any(member.value is not None for member in reading.living):
                 raise PermissionError(f"the I/O counters of the process {root} cannot be read")
-            return IOCounters(
+            total = IOCounters(
                 *(ledger.update(_io_entries(reading, i), reading.gone) for i, ledger in enumerate(ledgers))
             )
+            at_root = next(member for member in reading.living if member.key[0] == root)
+            return TreeIO(total, at_root.value or NO_IO, at_root.status.children_faults)
 
         return read
 
@@ -153,6 +164,7 @@ def tree_io(pid: int | None = None, proc: str = "/proc") -> Probe:
         SOURCE,
         Place.THREAD,
         rate=_mib_per_second,
+        beside=own.io_and_children if pid is None and proc == "/proc" else None,
         together=("tree", pid, proc),
         outside=_outside("tree-io", pid),
     )
@@ -205,6 +217,5 @@ def _percent(earlier: int, later: int, elapsed: int) -> float | None:
     return 100 * (later - earlier) / elapsed if elapsed > 0 else None
 
 
-def _mib_per_second(earlier: IOCounters, later: IOCounters, elapsed: int) -> float | None:
-    moved = later.read - earlier.read + later.written - earlier.written
-    return moved / MIB * 1e9 / elapsed if elapsed > 0 else None
+def _mib_per_second(earlier: TreeIO, later: TreeIO, elapsed: int) -> float | None:
+    return mib_per_second(earlier.total, later.total, elapsed) if elapsed > 0 else None

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from umlaut_async.probes.kcmp import share_memory
-from umlaut_async.probes.process import IOCounters, psutil_io
+from umlaut_async.probes.process import IOCounters, io_from, psutil_io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,8 @@ class Status(NamedTuple):
     ended: bool = False
     """Whether it has ended and waits to be waited for."""
     name: bytes = b""
+    children_faults: int = 0
+    """The page faults of the children that it waited for."""
 
 
 class Share(NamedTuple):
@@ -132,6 +134,7 @@ class ProcSource:
             forked=bool(int(fields[6]) & _FORKED_AND_NOT_EXECUTED),
             ended=fields[0] == b"Z",
             name=text[text.find(b"(") + 1 : end_of_name],
+            children_faults=int(fields[8]),
         )
 
     def command(self, pid: int) -> bytes | None:
@@ -170,8 +173,7 @@ class ProcSource:
         return share_memory(pid, other) if self._is_of_this_system else None
 
     def io(self, pid: int) -> IOCounters | None:
-        fields = _contents(f"{self._proc}/{pid}/io").split()
-        return IOCounters(int(fields[9]), int(fields[11]), int(fields[1]), int(fields[3]))
+        return io_from(_contents(f"{self._proc}/{pid}/io"))
 
 
 class ListingByPsutil(ProcSource):

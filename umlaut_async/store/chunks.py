@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from array import array
+from itertools import islice
+from operator import le
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.errors import ArgumentError, CorruptStoreError
@@ -12,7 +14,7 @@ from umlaut_async.summary import Summary, merge, summarise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BLOCK", "Bucket", "Header", "Packed", "overview", "pack", "unpack"]
+__all__ = ["BLOCK", "Bucket", "Header", "Packed", "in_order", "overview", "pack", "unpack"]
 
 BLOCK = 4096
 
@@ -49,6 +51,14 @@ class Bucket(NamedTuple):
     min: float
     mean: float
     max: float
+
+
+def in_order(times: array[int], values: array[float]) -> tuple[array[int], array[float]]:
+    """Return samples in the order of time: some may have come late."""
+    if all(map(le, times, islice(times, 1, None))):
+        return times, values
+    order = sorted(range(len(times)), key=times.__getitem__)
+    return array("q", [times[at] for at in order]), array("d", [values[at] for at in order])
 
 
 def pack(times: array[int], values: array[float]) -> Packed:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
 
+from umlaut_async import gc_guard
 from umlaut_async.errors import StoreError
+from umlaut_async.probes import own_threads
 from umlaut_async.store.files import identity, require_same
 from umlaut_async.store.lockfile import LockFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
-__all__ = ["LOG_SIZE", "Connection", "abandon"]
+__all__ = ["LOG_SIZE", "Connection", "GuardedConnection", "abandon", "reader"]
 
 T = TypeVar("T")
 
@@ -40,7 +42,40 @@ def abandon() -> None:
         connection.abandon(threading.get_ident())
 
 
-class Connection(aiosqlite.Connection):
+class GuardedConnection(aiosqlite.Connection):
+    """A connection whose thread is one of this package: it is not measured, and runs no finalizer of the user's.
+
+    Args:
+        connect: Opens the database, in that thread.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connect, iter_chunk_size=64)
+        # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
+        self._thread.daemon = True
+        work = self._thread.run
+        self._thread.run = lambda: own_threads.run(work)  # type: ignore[method-assign]  # it is made by aiosqlite
+
+    def __await__(self) -> Generator[Any, None, aiosqlite.Connection]:
+        gc_guard.expect()
+        try:
+            return super().__await__()
+        except BaseException:
+            gc_guard.not_started()
+            raise
+
+
+def reader(path: str, **options: Any) -> GuardedConnection:
+    """Return a connection that only reads.
+
+    Args:
+        path: The database.
+        options: Those of `sqlite3.connect`.
+    """
+    return GuardedConnection(lambda: sqlite3.connect(path, **options))
+
+
+class Connection(GuardedConnection):
     """A connection whose cursors are made and closed where they are used, and whose transactions can hold a lock.
 
     Only statements can take long, so only they need the connection's own thread. Beside a busy Python thread each
@@ -69,9 +104,7 @@ class Connection(aiosqlite.Connection):
             self._identity = identity(path)
             return self._sqlite
 
-        super().__init__(connect, iter_chunk_size=64)
-        # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
-        self._thread.daemon = True
+        super().__init__(connect)
         _open.add(self)
 
     async def _connect(self) -> aiosqlite.Connection:
@@ -104,6 +137,15 @@ class Connection(aiosqlite.Connection):
             given_up = True
             self._tx.put_nowait((asyncio.get_running_loop().create_future(), lambda: self._end(self._sqlite.rollback)))
             raise
+
+    async def execute_all(self, statements: Iterable[str]) -> None:
+        """Run statements in the transaction that has been begun, one after the other."""
+
+        def work() -> None:
+            for statement in statements:
+                self._sqlite.execute(statement)
+
+        await self._run(work)
 
     async def exclusively(self, script: str) -> object:
         """Run statements outside of a transaction, under the lock, and return the first value of the last one."""

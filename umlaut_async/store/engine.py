@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from umlaut_async.errors import StoreConnectionError
 from umlaut_async.store import sqlite
 from umlaut_async.store.failures import CommitUnknownError, translate
-from umlaut_async.store.patience import one_patience
+from umlaut_async.store.patience import in_transaction, one_patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,23 +79,28 @@ async def transaction(engine: AsyncEngine, *, durable: bool = False, first: str 
         CommitUnknownError: It was lost at the end, and whether anything is stored can only be asked later.
         StoreError: The database refused; nothing of this transaction is stored.
     """
-    if engine.dialect.name != "sqlite":
-        from umlaut_async.store import postgresql
+    try:
+        if engine.dialect.name != "sqlite":
+            from umlaut_async.store import postgresql
 
-        async with postgresql.transaction(engine, first) as session:
-            yield session
-        return
-    with translate(engine.url.database or ""):
-        session = AsyncSession(engine, expire_on_commit=False)
-        try:
-            await session.connection(execution_options={"durable": durable, "first": first})
-            yield session
-            await session.commit()
-        except BaseException:
-            # A second cancellation must not leave the transaction open: it would lock out every other writer.
-            await asyncio.shield(session.close())
-            raise
-        await session.close()
+            async with postgresql.transaction(engine, first) as session:
+                in_transaction.set(True)
+                yield session
+            return
+        with translate(engine.url.database or ""):
+            session = AsyncSession(engine, expire_on_commit=False)
+            try:
+                await session.connection(execution_options={"durable": durable, "first": first})
+                in_transaction.set(True)
+                yield session
+                await session.commit()
+            except BaseException:
+                # A second cancellation must not leave the transaction open: it would lock out every other writer.
+                await asyncio.shield(session.close())
+                raise
+            await session.close()
+    finally:
+        in_transaction.set(False)
 
 
 async def run_transaction(

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import time
 import weakref
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-__all__ = ["Patience", "one_patience", "patiently"]
+__all__ = ["Patience", "in_transaction", "one_patience", "patiently"]
 
 T = TypeVar("T")
+
+in_transaction: ContextVar[bool] = ContextVar("umlaut_async_transaction", default=False)
+"""Whether the current task is in a transaction, for whose end others may be waiting."""
 
 PATIENCE = 20.0
 """Seconds; who waits for a flush waits 35, and the last try may take some, too."""

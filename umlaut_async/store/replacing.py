@@ -7,9 +7,9 @@ import logging
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from umlaut_async.clock import now, since_epoch
 from umlaut_async.errors import StoreBusyError
 from umlaut_async.store.files import regular_file, system_errors
 from umlaut_async.store.location import check_identity, is_alive, reading, take_back
@@ -38,7 +38,7 @@ class Replacing(NamedTuple):
     def from_now_on(cls) -> Self:
         """Return that this process means to."""
         if not _is_worker():
-            return cls(os.getpid(), since_epoch(now()))
+            return cls(os.getpid(), time.time_ns())
         # Others of its kind may have recorded before it, but not before the process that starts them all.
         import psutil
 

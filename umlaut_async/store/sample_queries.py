@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from itertools import islice
-from operator import le
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -58,7 +56,7 @@ def sample_blocks(session: Session, series_id: int) -> Iterator[Samples]:
     for (_, number), (next_start, _) in zip(pieces, [*pieces[1:], (None, None)], strict=True):
         moments, numbers = tail if number is None else _block(session, number)
         # Neighbouring blocks may overlap a little, where an edge reading was late.
-        times, values = _in_order(times + moments, values + numbers)
+        times, values = chunks.in_order(times + moments, values + numbers)
         done = len(times) if next_start is None else bisect_left(times, next_start)
         if done:
             yield Samples(times[:done], values[:done])
@@ -68,10 +66,3 @@ def sample_blocks(session: Session, series_id: int) -> Iterator[Samples]:
 def _block(session: Session, number: int) -> Samples:
     times, values = session.execute(select(Chunk.times, Chunk.values).where(Chunk.id == number)).one()
     return Samples(*chunks.unpack(times, values))
-
-
-def _in_order(times: array[int], values: array[float]) -> Samples:
-    if all(map(le, times, islice(times, 1, None))):
-        return Samples(times, values)
-    order = sorted(range(len(times)), key=times.__getitem__)
-    return Samples(array("q", [times[at] for at in order]), array("d", [values[at] for at in order]))

@@ -7,12 +7,14 @@ import logging
 import random
 import sqlite3
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from sqlalchemy import URL, NullPool, create_engine, event
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from umlaut_async.store import driver
 from umlaut_async.store.journal import Journal, choose
@@ -22,7 +24,7 @@ from umlaut_async.store.models import Base
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["make_tables", "open_file", "read_file", "read_file_without_asyncio"]
+__all__ = ["make_tables", "open_file", "read_file", "read_file_without_asyncio", "tables_script"]
 
 _BUSY_SECONDS = 30.0
 _PAGE_SIZE = 8192
@@ -68,7 +70,9 @@ def read_file(path: str) -> AsyncEngine:
     No transaction is held between statements, since one that a user forgets would keep the log of the writer growing.
     """
     engine = create_async_engine(
-        _read_only("sqlite+aiosqlite", path), poolclass=NullPool, connect_args={"isolation_level": None}
+        _read_only("sqlite+aiosqlite", path),
+        poolclass=NullPool,
+        connect_args={"async_creator_fn": driver.reader, "isolation_level": None},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -154,6 +158,16 @@ def make_tables(connection: Connection, path: str) -> None:
     tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
     if identify(path, application_id, version, {str(name): str(sql) for name, sql in tables}):
         return
-    Base.metadata.create_all(connection, checkfirst=False)
-    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    cast("Any", connection.connection.dbapi_connection).run_async(lambda raw: raw.execute_all(tables_script()))
+
+
+@cache
+def tables_script() -> tuple[str, ...]:
+    """Return the statements that make the tables. To compile them takes longer than to run them."""
+    dialect = SQLiteDialect_aiosqlite()
+    statements = []
+    for table in Base.metadata.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
+    marks = f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION}"
+    return *statements, *marks
