@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from umlaut_async.collector.settings import RunSettings
 from umlaut_async.copies import benchmarks, received
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
+from umlaut_async.notebooks import end_run_of_cell
 from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
 from umlaut_async.sessions import Sessions
 from umlaut_async.store import values
@@ -33,6 +35,24 @@ if TYPE_CHECKING:
     from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
+
+
+def value_record(
+    description: str, measure_type: str, value: object, unit: str = "", method_name: str = ""
+) -> ValueRecord:
+    """Return the record of a value, as of now; see `Benchmark.log` for what it is made of.
+
+    Raises:
+        ArgumentTypeError: The value cannot be stored, or an argument is not a text.
+    """
+    content = values.split(value)
+    texts = (
+        text("measure_type", measure_type),
+        text("description", description),
+        text("unit", unit),
+        text("method_name", method_name),
+    )
+    return ValueRecord(now(), *texts, *content)
 
 
 class Benchmark:
@@ -102,6 +122,10 @@ class Benchmark:
         self._recorders: dict[str, Recorder] = {}
         self._closed = self._warned = False
         benchmarks.add(self)
+        # What nothing refers to any more records nothing any more: its run has ended.
+        weakref.finalize(self, _end_dropped, self._recorders).atexit = False
+        if mode != "r":
+            end_run_of_cell(self, self._location.key)
         self._pid = os.getpid()
         self._sessions = Sessions(self._location)
 
@@ -197,16 +221,10 @@ class Benchmark:
             ReadOnlyError: The benchmark is of mode 'r'.
             ClosedError: The benchmark was closed.
         """
-        content = values.split(value)
-        texts = (
-            text("measure_type", measure_type),
-            text("description", description),
-            text("unit", unit),
-            text("method_name", method_name),
-        )
+        record = value_record(description, measure_type, value, unit, method_name)
         if (recorder := self.require_recording()) is not None:
             # The time is taken here, for what may begin the run is not to lie before it.
-            recorder.link.append_value(ValueRecord(now(), *texts, *content))
+            recorder.link.append_value(record._replace(recorded=now()))
         else:
             self.miss()
 
@@ -314,6 +332,12 @@ class Benchmark:
         else:
             recorder.flush(answer)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is running in the present run."""
+        recorder = self._recorders.get(self.uuid)
+        return recorder is None or not recorder.link.open_calls
+
     def request_end(self, answer: Answer, ending: Ending = CLOSED) -> None:
         """Do what `close` does, and have the answer called instead of waiting for it."""
         if (recorder := self._recorders.get(self.uuid)) is None:
@@ -321,3 +345,9 @@ class Benchmark:
         else:
             recorder.end(answer, ending)
         self._closed = True
+
+
+def _end_dropped(recorders: dict[str, Recorder]) -> None:
+    """End the runs of a benchmark that is gone, without waiting: a finalizer may run anywhere."""
+    for recorder in list(recorders.values()):
+        recorder.end_dropped()

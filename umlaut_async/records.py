@@ -148,6 +148,8 @@ class FlushRequest(NamedTuple):
     answer: Answer
     ending: Ending | None = None
     """Set where the request also ends the run."""
+    pause: Ending | None = None
+    """How the run has ended if nothing follows, where nobody has closed it and nothing more is expected."""
 
 
 CallFields: TypeAlias = (

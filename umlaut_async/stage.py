@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from umlaut_async.calls import Call, SteppedCall
 from umlaut_async.clock import now
+from umlaut_async.collector.loop_close import watch
 from umlaut_async.metrics.edges import NEEDS_EDGES, NEEDS_PEAK
 from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
@@ -85,6 +87,8 @@ class Stage:
             self._benchmark.miss()
             return None
         try:
+            if (loop := asyncio._get_running_loop()) is not None:
+                watch(loop, recorder)
             self._plan = self._new_plan(recorder.link)
         except Exception as failure:
             recorder.link.failed(failure)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.arguments import checked_text
-from umlaut_async.benchmark import Benchmark
+from umlaut_async.benchmark import Benchmark, value_record
 from umlaut_async.clock import now
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ClosedError
 from umlaut_async.scalars import unwrapped
@@ -15,6 +17,8 @@ from umlaut_async.store.values import encode, plain
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from umlaut_async.records import ValueRecord
 
 
 class _Tracker:
@@ -94,7 +98,7 @@ class TimedTTATracker(_Tracker):
         self._started = now()
         # The best accuracy so far for each description; None once the target was reached.
         self._best: dict[str, float | None] = {}
-        benchmark.before_end.add(self._record_unreached)
+        benchmark.before_end.add(partial(_record_unreached, self._best, self.target_acc))
 
     def track(self, accuracy: float, description: str) -> None:
         """Take note of an accuracy; the first that reaches the target is recorded with its time.
@@ -116,19 +120,35 @@ class TimedTTATracker(_Tracker):
         if best is None:
             return
         if accuracy >= self.target_acc:
-            self._log(description, (now() - self._started) / 1e9)
+            self.benchmark.log(description, "timed tta", (now() - self._started) / 1e9, unit=_UNIT_OF_TIMED_TTA)
             self._best[description] = None
         else:
             self._best[description] = accuracy if math.isnan(best) else max(best, accuracy)
 
-    def _log(self, description: str, value: object) -> None:
-        self.benchmark.log(description, "timed tta", value, unit="time for target accuracy")
 
-    def _record_unreached(self) -> None:
-        for description, best in self._best.items():
-            if best is not None:
-                self._log(description, {"target": self.target_acc, "reached": False, "best": best})
-                self._best[description] = None
+@dataclass
+class _Search:
+    """A hyperparameter search, so far."""
+
+    description: str
+    hyperparameters: list[str]
+    target: str
+    low_means_good: bool
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    closed: bool = False
+
+    def content(self) -> dict[str, Any]:
+        """Return what is stored of it."""
+        return {
+            "hyperparameters": self.hyperparameters,
+            "target": self.target,
+            "low_means_good": self.low_means_good,
+            "measurements": self.measurements,
+        }
+
+    def logged(self) -> tuple[str, str, dict[str, Any]]:
+        """Return its description, the type of its result, and this."""
+        return self.description, "hyperparameters", self.content()
 
 
 class HyperparameterTracker(_Tracker):
@@ -166,13 +186,12 @@ class HyperparameterTracker(_Tracker):
             raise ArgumentError("hyperparameters must not be empty; name at least one")
         self.target = checked_text("target", target)
         self.low_means_good = low_means_good
-        self._measurements: list[dict[str, Any]] = []
-        self._closed = False
-        benchmark.before_end.add(self._record_unrecorded)
+        self._search = _Search(self.description, self.hyperparameters, self.target, low_means_good)
+        benchmark.before_end.add(partial(_record_search, self._search))
 
     def serialize(self) -> bytes:
         """Return what was tracked as pickled bytes, as UMLAUT did; what is stored is JSON."""
-        return _pickled(self._content())
+        return _pickled(self._search.content())
 
     def track(self, measurement: Mapping[str, Any]) -> None:
         """Take note of one run of the search.
@@ -191,18 +210,18 @@ class HyperparameterTracker(_Tracker):
         if missing:
             raise ArgumentError(f"the measurement lacks {', '.join(missing)}; pass a value for each hyperparameter")
         self.benchmark.require_recording()
-        if self._closed:
+        if self._search.closed:
             raise ClosedError("this tracker was closed and has recorded its result; make a new one for another search")
         measured = plain(measurement)
         encode(measured)
-        self._measurements.append(measured)
+        self._search.measurements.append(measured)
 
     def close(self) -> None:
         """Record what was tracked; once is enough, and nothing can be tracked afterwards."""
-        if not self._closed:
-            if self._measurements:
-                self.benchmark.log(self.description, "hyperparameters", self._content())
-            self._closed = True
+        if not self._search.closed:
+            if self._search.measurements:
+                self.benchmark.log(*self._search.logged())
+            self._search.closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -211,19 +230,6 @@ class HyperparameterTracker(_Tracker):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _record_unrecorded(self) -> None:
-        # Nothing was tracked in this run, but may be in the next one.
-        if self._measurements:
-            self.close()
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "hyperparameters": self.hyperparameters,
-            "target": self.target,
-            "low_means_good": self.low_means_good,
-            "measurements": self._measurements,
-        }
 
 
 class ConfusionMatrixTracker(_Tracker):
@@ -250,6 +256,26 @@ class ConfusionMatrixTracker(_Tracker):
             ArgumentTypeError: It is not made of numbers, or the description is not a text.
         """
         self.benchmark.log(description, "confusion-matrix", _confusion(matrix, labels))
+
+
+_UNIT_OF_TIMED_TTA = "time for target accuracy"
+
+
+def _record_unreached(best_of: dict[str, float | None], target: float, record: Callable[[ValueRecord], None]) -> None:
+    """Record the accuracies that have not reached their target when the run ends."""
+    for description, best in best_of.items():
+        if best is not None:
+            value = {"target": target, "reached": False, "best": best}
+            record(value_record(description, "timed tta", value, _UNIT_OF_TIMED_TTA))
+            best_of[description] = None
+
+
+def _record_search(search: _Search, record: Callable[[ValueRecord], None]) -> None:
+    """Record a search that nobody has closed when the run ends."""
+    # Where nothing was tracked in this run, it may be in the next one.
+    if search.measurements and not search.closed:
+        record(value_record(*search.logged()))
+        search.closed = True
 
 
 def _pickled(value: Any) -> bytes:

@@ -77,7 +77,7 @@ async def test_records_beyond_the_limit_are_counted_and_all_else_comes_through()
     begin = wire.Batch(series=[SERIES], stages=[STAGE], opened=[wire.OpenCall(5, 1, None, "task", 0)])
     calls = [wire.Batch(calls=[call(100 * part + number) for number in range(100)]) for part in range(1, 50)]
     end = wire.Batch(
-        stages=[STAGE._replace(number=2)], calls=[call(5)], values=[value("last")], requests=[(1, CLOSED)],
+        stages=[STAGE._replace(number=2)], calls=[call(5)], values=[value("last")], requests=[(1, CLOSED, None)],
         dropped={FULL: 7},
     )  # fmt: skip
     link, ledger, events, waited = await received(Limits(records=1000), begin, *calls, end)

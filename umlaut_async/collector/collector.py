@@ -18,7 +18,7 @@ from umlaut_async.collector.pacing import paced
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.storing import Storing, as_store_error
 from umlaut_async.collector.threads import in_thread
-from umlaut_async.collector.vitals import Vitals, told, wait
+from umlaut_async.collector.vitals import BEAT, Vitals, told
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import nvml
 from umlaut_async.store.patience import in_transaction, patiently
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("umlaut_async")
 
+_QUIET = 0.05
+"""How many seconds nothing must be recorded, and no call be open, until what was recorded is stored before its time.
+The process may be about to end in a way that leaves no time for it."""
+_QUIETLY = 50
+"""How many times as long as the last time it then takes until that is done again."""
 _ENVIRONMENT_PATIENCE = 0.5
 """How many seconds the end of a run waits for the description of what it ran on."""
 
@@ -73,6 +78,12 @@ class Collector:
         """What was logged of readings that failed, in all processes of the run."""
         self._sampler = Sampler(self._events.append, logged=self._logged)
         self._attention = asyncio.Event()
+        self._requested = False
+        """Whether a request has come that a round has not answered."""
+        self._stirred = True
+        """Whether a record has come since the last round, or may have."""
+        self._quiet_again = 0.0
+        """When, on the clock of the loop, what was recorded may be stored again since nothing more comes."""
         self._intakes: list[Intake] = []
         """One for each process of the run, first the one that began it; none before the database is open."""
         self._writer: Writer | None = None
@@ -115,7 +126,9 @@ class Collector:
             ended = False
             while not ended:
                 await self._pause()
+                began = time.monotonic()
                 ended = await told(self._round(), self._tell)
+                self._quiet_again = asyncio.get_running_loop().time() + _QUIETLY * (time.monotonic() - began)
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._let_go()
@@ -138,8 +151,10 @@ class Collector:
                 sampler.take_edges(link.waiting.popleft())
             while link.idle:
                 sampler.start(link.idle.popleft())
-            if link.requested:
-                link.requested = False
+            if link.requested or link.stirred:
+                self._requested |= link.requested
+                self._stirred |= link.stirred
+                link.requested = link.stirred = False
                 self._attention.set()
 
         link.listen(asyncio.get_running_loop(), woken)
@@ -201,9 +216,32 @@ class Collector:
                 await self._attention.wait()
 
     async def _pause(self) -> None:
-        """Wait for a request, or for the time to store what has come."""
-        await wait(self._attention, self._settings.flush_interval, self._beat)
+        """Wait for a request, for the time to store what has come, or until nothing more comes."""
+        clock = asyncio.get_running_loop().time
+        end, beat, seen = clock() + self._settings.flush_interval, clock() + BEAT, -1
+        while not self._requested and clock() < end:
+            until = min(end, beat, clock() + _QUIET) if self._stirred else min(end, beat)
+            self._attention.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(until - clock()):
+                    await self._attention.wait()
+            if beat <= clock() < end:
+                # Where the wait is over, what comes next is as good as a heartbeat.
+                await self._beat()
+                beat = clock() + BEAT
+            if self._stirred and clock() >= self._quiet_again:
+                recorded, last = self._recorded_in_quiet(), seen
+                if recorded is not None and recorded == last:
+                    break
+                seen = -1 if recorded is None else recorded
+        self._requested = False
         self._attention.clear()
+
+    def _recorded_in_quiet(self) -> int | None:
+        """Return how many records there have been so far; None while a call is open."""
+        if any(intake.link.open_calls for intake in self._intakes):
+            return None
+        return sum(intake.recorded for intake in self._intakes)
 
     async def _beat(self) -> None:
         """Let the database tell that the run goes on."""
@@ -222,6 +260,7 @@ class Collector:
     async def _round(self) -> bool:
         """Take and store what has come, and answer the requests; return whether one of them ended the run."""
         self._link.rearm()
+        self._stirred = False
         self._vitals.look(intake.pid for intake in self._intakes)
         await self._take()
         ending = self._intakes[0].ending if self._intakes else _ending_of(self._requests)

@@ -128,8 +128,8 @@ class Connection:
             self._ledger.take(count)
             self._ledger.drop(reason, count)
             self._report(dropped_records(reason, count, f" in process {self._pid}"))
-        for number, ending in batch.requests:
-            self._request(number, ending)
+        for number, ending, pause in batch.requests:
+            self._request(number, ending, pause)
 
     def _add_series(self, announced: wire.AnnouncedSeries) -> None:
         number, measure_type, unit, description, interval = announced[:5]
@@ -202,13 +202,13 @@ class Connection:
         """Ask the process for what it still has, since the run ends."""
         self._reply.dismissed = True
 
-    def _request(self, number: int, ending: Ending | None) -> None:
+    def _request(self, number: int, ending: Ending | None, pause: Ending | None) -> None:
         self.has_ended |= ending is not None
 
         def answer(error: StoreError | None) -> None:
             self._reply.answers.append((number, None if error is None else type(error).__name__, str(error)))
 
-        self.link.request(FlushRequest(answer, ending))
+        self.link.request(FlushRequest(answer, ending, pause))
 
     def log(self, level: int, line: str) -> None:
         """Have a line written to the log of the process."""

@@ -210,7 +210,7 @@ class Forwarder:
             message = wire.encode(sendable(batch))
         with contextlib.suppress(OSError):
             await self._channel.send(message)
-            if self._joined and any(ending is not None for _, ending in batch.requests):
+            if self._joined and any(ending is not None for _, ending, _ in batch.requests):
                 # What the kernel has, the collector gets, also when this process has ended.
                 self._link.handed_over.set()
 
@@ -226,7 +226,7 @@ class Forwarder:
                 self._held.append(call)
             else:
                 batch.calls.append(self._outgoing.ended_call(call, batch))
-        batch.requests += [(id(request), request.ending) for request in requests]
+        batch.requests += [(id(request), request.ending, request.pause) for request in requests]
 
     def _awaits_edges(self, call: CallRecord) -> bool:
         # Where a defect has ended what answers, nobody waits for it.

@@ -74,6 +74,8 @@ class Intake:
         self._shares_interpreter = pid == os.getpid()
         self.ending: Ending | None = None
         """How the process ends, once that is known."""
+        self.pause: Ending | None = None
+        """How the process has ended if nothing follows, where nobody has closed the run."""
         self.death: Death | None = None
         """What is known of it, where it ended without a word."""
         self.sampler = sampler
@@ -97,6 +99,16 @@ class Intake:
         """When its first call began, or its first value was recorded, on the clock of `now()`."""
         return self._rows.first
 
+    @property
+    def recorded(self) -> int:
+        """How many records there have been so far."""
+        return self._ledger.account().recorded + len(self.link.records)
+
+    @property
+    def last(self) -> int:
+        """When its last call ended, or its last value was recorded, on the clock of `now()`."""
+        return self._rows.last
+
     def ended(self, run: Ending | None) -> int:
         """Return when the part of the process in the run ended, on the clock of `now()`: after all its calls.
 
@@ -116,6 +128,8 @@ class Intake:
         Args:
             requests: Gets the requests among them.
         """
+        # What comes from now on is for the next round.
+        self.link.arm()
         # Before records are taken: a call that is open now cannot have left its record among those taken earlier.
         self._open_calls = self.link.open_calls.copy()
         await self._take_records(requests)
@@ -169,15 +183,23 @@ class Intake:
         self._rows.forget_threads()
         records = self.link.take(turn, self._ledger)
         # First of all: whatever happens here, they are answered.
+        requests += [record for record in records if isinstance(record, FlushRequest)]
         for record in records:
-            if isinstance(record, FlushRequest):
-                requests.append(record)
-                self.ending = self.ending or record.ending
-        for record in records:
+            self._note_end(record)
             try:
                 self._take_record(record)
             except Exception:
                 self._defect(counted=is_counted(record))
+
+    def _note_end(self, record: Record) -> None:
+        """Take note of how the process ends, or has ended if nothing follows."""
+        ending = record.ending if isinstance(record, FlushRequest) else None
+        if ending is None:
+            self.pause = record.pause if isinstance(record, FlushRequest) else None
+        elif ending.status == LOST and self.pause is not None and not self.link.open_calls:
+            self.ending = self.ending or self.pause._replace(how=f"{self.pause.how}, then it was {ending.how}")
+        else:
+            self.ending = self.ending or ending
 
     def _take_record(self, record: Record) -> None:
         if is_counted(record) and self._is_full:

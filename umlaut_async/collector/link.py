@@ -64,6 +64,7 @@ class Link:
         ended_elsewhere: Whether another process, that of the run, has ended it.
         explained: Whether the log says why nothing is recorded any more.
         resting: Whether the collector waits for a record; see `hasten`.
+        stirred: Whether a record has come since `arm` that the collector has not looked at.
         progress: How much the collector has taken and stored, as far as is known.
         stores: Whether the database of the run could be opened.
         handed_over: Set when all records up to the end of the run are with another process, whatever becomes of this.
@@ -94,7 +95,7 @@ class Link:
         self.idle: deque[Series] = deque()
         self.waiting: deque[Series] = deque()
         self.requested = False
-        self.resting = False
+        self.resting = self.stirred = False
         self.progress = 0
         self.stores = False
         self.ended_elsewhere = self.explained = False
@@ -237,6 +238,20 @@ class Link:
         if self.resting:
             self.resting = False
             self.wake()
+
+    def arm(self) -> None:
+        """Have the next record wake the collector, and only that one."""
+        self.stirred = False
+        if not self.full:
+            self.append = self._add_and_stir
+            if self.full:  # It has become so between these lines.
+                self.append = self._refuse
+
+    def _add_and_stir(self, record: Record) -> None:
+        self.append = self._add
+        self._add(record)
+        self.stirred = True
+        self.wake()
 
     def request(self, request: FlushRequest) -> None:
         """Append a request and wake the collector; the request is answered whatever happens."""

@@ -103,6 +103,18 @@ async def end_run(
     await session.execute(row.values(ended=ended, status=ending.status, collector=collector))
 
 
+async def resume_run(session: AsyncSession, run_uuid: str, process_id: int) -> None:
+    """Take back the end of a run, and of the process that began it.
+
+    Args:
+        session: A session in a transaction.
+        run_uuid: The key of the run.
+        process_id: The key of the process.
+    """
+    await session.execute(update(Process).where(Process.id == process_id).values(ended=None, ending=None))
+    await session.execute(update(Run).where(Run.uuid == run_uuid).values(ended=None, status="running"))
+
+
 async def end_part(
     session: AsyncSession, run_uuid: str, ended: int, ending: Ending, collector: dict[str, object]
 ) -> None:

@@ -18,6 +18,7 @@ from umlaut_async.probes import helpers
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.limits import Tally
@@ -49,6 +50,7 @@ def start(
     opened: threading.Event,
     settled: threading.Event,
     unmeasured: Tally,
+    first: Callable[[], None] | None = None,
 ) -> Channel | None:
     """Collect a run in a process of its own, or in a thread of this one where none can be started.
 
@@ -59,6 +61,7 @@ def start(
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
         unmeasured: Counts what comes after the collector has died.
+        first: Called before that, in a thread.
 
     Returns:
         The connection, which belongs to this process alone; None where there can be none.
@@ -68,7 +71,7 @@ def start(
     except OSError as error:
         # Other systems than Linux have no sockets of packets.
         _logger.warning(_IN_A_THREAD, error)
-        thread.start(settings._replace(collector="thread"), link, ledger, opened, settled)
+        thread.start(settings._replace(collector="thread"), link, ledger, opened, settled, first)
         return None
     channel = Channel(ours)
     attach(channel, link)
@@ -76,6 +79,8 @@ def start(
     def collect() -> None:
         # The call that comes first is under way, and importing and starting a process take a few milliseconds.
         time.sleep(_GRACE)
+        if first is not None:
+            first()
         why = _launch(theirs)
         if why is None:
             _collected.add(channel)

@@ -18,15 +18,16 @@ from umlaut_async.collector.address import Address, new_address, publish, remove
 from umlaut_async.collector.limits import Tally
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.outcome import Outcome
+from umlaut_async.collector.threads import start_daemon
 from umlaut_async.errors import StoreError
-from umlaut_async.records import Ending, FlushRequest
+from umlaut_async.records import CLOSED, Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.settings import RunSettings
-    from umlaut_async.records import Answer
+    from umlaut_async.records import Answer, ValueRecord
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -38,6 +39,9 @@ _LONGEST = 30.0
 """How many seconds it waits while they do, all runs together."""
 _LOOK = 0.05
 """How often it looks whether they do, in seconds."""
+
+_TAKING_OVER = 30.0
+"""How many seconds a run that replaces the database waits for one of this process that is being ended."""
 
 _FORK_DEADLINE = 1.0
 """How many seconds a fork waits, if it comes while a collector starts."""
@@ -69,12 +73,15 @@ class Recorder:
 
     Args:
         settings: What the run is.
-        before_end: Called before the run ends, as long as records are taken.
+        before_end: Called before the run ends, with what records a value.
         inherited: What records the run in the process from which this one was forked.
     """
 
     def __init__(
-        self, settings: RunSettings, before_end: Callable[[], None], inherited: Inherited | None = None
+        self,
+        settings: RunSettings,
+        before_end: Callable[[Callable[[ValueRecord], None]], None],
+        inherited: Inherited | None = None,
     ) -> None:
         self.uuid = settings.uuid
         self.link = Link(settings.limits)
@@ -104,6 +111,7 @@ class Recorder:
             return
         _live.add(self)
         try:
+            _end_with_forking_thread()
             self._start()
         except Exception as error:
             _live.discard(self)
@@ -129,10 +137,26 @@ class Recorder:
         settings = settings._replace(address=self.address)
         if self.address is not None:
             publish(self.address)
+        first = self._after_others() if settings.replacing is not None else None
         if settings.collector == "process":
-            self._channel = process.start(settings, *others, self.unmeasured)
+            self._channel = process.start(settings, *others, self.unmeasured, first)
         else:
-            thread.start(settings, *others)
+            thread.start(settings, *others, first)
+
+    def _after_others(self) -> Callable[[], None]:
+        """Return what waits until the runs have left the database that this process is ending in it just now."""
+        left = []
+        for other in list(_live):
+            if other is not self and other._ended.began and other._settings.location.key == self._settings.location.key:
+                left.append(event := threading.Event())
+                other._ended.wait(lambda _, event=event: event.set())  # type: ignore[misc]  # it binds
+
+        def wait() -> None:
+            deadline = time.monotonic() + _TAKING_OVER
+            for event in left:
+                event.wait(max(0, deadline - time.monotonic()))
+
+        return wait
 
     @property
     def failed(self) -> bool:
@@ -183,11 +207,23 @@ class Recorder:
         if not self._ended.begin():
             return
         try:
-            self._before_end()
+            self._before_end(self.link.append_value)
             self.link.recording = False
         finally:
             # Also if Ctrl-C comes here: whoever ends the run after this waits for the same answer.
             self.link.request(FlushRequest(self._answer_end, ending._replace(at=ending.at or now())))
+
+    def pause(self, answer: Answer) -> None:
+        """Have the answer called when everything before this is on disk; if nothing follows, the run is over."""
+        if self._ended.began:
+            answer(None)
+        else:
+            self.link.request(FlushRequest(answer, pause=Ending("ok", "its event loop was closed", now())))
+
+    def end_dropped(self) -> None:
+        """End the run without waiting, since nothing can record into it any more."""
+        if not (self._ended.began or self.link.was_closed):
+            self.end(lambda error: None, CLOSED)
 
     def end_at_exit(self, answer: Answer, ending: Ending) -> None:
         """Do what `end` does, at the end of the interpreter, which daemon threads may not notice."""
@@ -278,7 +314,33 @@ def _await_end(waiting: dict[Recorder, threading.Event]) -> None:
             waiting[left[0]].wait(_LOOK)
 
 
+_forked_in: list[threading.Thread] = []
+"""In a child that was forked in another thread than the main one, that thread, until it is watched."""
+_forks_in_main = True
+
+
+def _note_fork() -> None:
+    global _forks_in_main
+    _forks_in_main = threading.current_thread() is threading.main_thread()
+
+
+def _end_with_forking_thread() -> None:
+    """Let a child end with the thread in which it was forked.
+
+    Such a child runs no exit functions: it is over when its last thread is, and those of a collector would not end.
+    """
+    if _forked_in:
+        thread = _forked_in.pop()
+
+        def end() -> None:
+            thread.join()
+            _end_all()
+
+        start_daemon(end, "umlaut-exit")
+
+
 def _forget_in_child() -> None:
+    _forked_in[:] = [] if _forks_in_main else [threading.current_thread()]
     for recorder in list(_live):
         _inherited.append(recorder)
         recorder.forget()
@@ -309,6 +371,7 @@ def _await_imports() -> None:
         recorder.settled.wait(max(0, deadline - time.monotonic()))
 
 
+os.register_at_fork(before=_note_fork)
 os.register_at_fork(before=_await_imports, after_in_child=_forget_in_child)
 # Now, so that what users register later runs earlier, and is still recorded.
 atexit.register(_end_all)

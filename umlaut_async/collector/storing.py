@@ -36,6 +36,8 @@ class Storing:
         self._intakes = intakes
         self._watched = watched
         self._complained = False
+        self._paused: Ending | None = None
+        """How the run has ended as far as the database knows, and nothing follows."""
         self._began = settings.started if settings.implied else None
         """When the run began for the user, on the clock of `now()`; None as long as `open()` is waited for."""
 
@@ -51,6 +53,8 @@ class Storing:
             self._complained = False
             if durable or self._began is not None:
                 await self._begin()
+            if ending is None:
+                await self._pause()
             ended = max(self._began or 0, *(intake.ended(ending) for intake in self._intakes))
             await self._see_off(ending)
             if ending is not None:
@@ -92,6 +96,17 @@ class Storing:
         if began != self._began:
             await self._writer.begin(self._intakes[0].process_id, self._writer.epoch + int(began), time.time_ns())
             self._began = int(began)
+
+    async def _pause(self) -> None:
+        """Let the run be over as long as nothing is recorded, or no longer."""
+        first = self._intakes[0]
+        pause = None if any(intake.link.open_calls for intake in self._intakes) else first.pause
+        if pause is None and self._paused is not None:
+            await self._writer.resume(first.process_id)
+        elif pause is not None and pause is not self._paused:
+            ended = self._writer.epoch + max(pause.at, first.last)
+            await self._writer.pause(first.process_id, ended, pause, await self._described())
+        self._paused = pause
 
     async def _see_off(self, ending: Ending | None) -> None:
         """Let go of the processes that have ended before the run."""

@@ -12,6 +12,8 @@ from umlaut_async.collector.threads import abandon_connections, end_with, start_
 from umlaut_async.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
@@ -26,7 +28,14 @@ def collects_here() -> bool:
     return getattr(_thread, "collects", False)
 
 
-def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.Event, settled: threading.Event) -> None:
+def start(
+    settings: RunSettings,
+    link: Link,
+    ledger: Ledger,
+    opened: threading.Event,
+    settled: threading.Event,
+    first: Callable[[], None] | None = None,
+) -> None:
     """Collect a run in a daemon thread.
 
     Args:
@@ -35,8 +44,15 @@ def start(settings: RunSettings, link: Link, ledger: Ledger, opened: threading.E
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
+        first: Called before that, in the thread.
     """
-    start_daemon(lambda: collect(settings, link, ledger, opened, settled), "umlaut-collector")
+
+    def work() -> None:
+        if first is not None:
+            first()
+        collect(settings, link, ledger, opened, settled)
+
+    start_daemon(work, "umlaut-collector")
 
 
 def collect(

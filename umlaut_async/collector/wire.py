@@ -124,7 +124,8 @@ class Batch(msgspec.Struct, array_like=True, omit_defaults=True):
     """Open calls that were told of, have ended, and of which nothing is recorded."""
     dropped: dict[str, int] = {}
     """Records that never came this far, by the reason."""
-    requests: list[tuple[int, Ending | None]] = []
+    requests: list[tuple[int, Ending | None, Ending | None]] = []
+    """Their numbers, and how they end or pause the run."""
 
 
 class Reply(msgspec.Struct, array_like=True, omit_defaults=True):

@@ -8,7 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.collector.batches import Doubt, Rest
-from umlaut_async.collector.membership import add_process, begin_process, end_part, end_processes, end_run, heartbeat
+from umlaut_async.collector.membership import (
+    add_process,
+    begin_process,
+    end_part,
+    end_processes,
+    end_run,
+    heartbeat,
+    resume_run,
+)
 from umlaut_async.collector.statements import store
 from umlaut_async.collector.tails import Tail
 from umlaut_async.collector.units import Units, process_of_unit
@@ -147,6 +155,38 @@ class Writer:
         for series_id in [each for each in self._provenance if process_of(each) == process_id]:
             del self._provenance[series_id]
             self._tails.pop(series_id, None)
+
+    async def pause(self, process_id: int, ended: int, ending: Ending, collector: dict[str, object]) -> None:
+        """Write that the run is over, unless others share it; `resume` takes that back.
+
+        Args:
+            process_id: The key of the process that began it.
+            ended: The time, in nanoseconds since the epoch.
+            ending: How it ended.
+            collector: What the collector says of itself.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+
+        async def end(session: AsyncSession) -> None:
+            await end_processes(session, {process_id}, ended, ending.how)
+            await end_run(session, self.run_uuid, ended, ending, collector)
+
+        if not self._shared:
+            await run_transaction(self._engine, end, durable=True)
+
+    async def resume(self, process_id: int) -> None:
+        """Write that the run goes on.
+
+        Args:
+            process_id: The key of the process that began it.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        if not self._shared:
+            await run_transaction(self._engine, lambda session: resume_run(session, self.run_uuid, process_id))
 
     def add_event(self, event: Row) -> None:
         """Take the row of an event."""
