@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async import errors
@@ -17,11 +19,9 @@ from umlaut_async.collector.outgoing import Outgoing, announcement
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.sendable import sendable
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest
+from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, is_counted
 
 if TYPE_CHECKING:
-    import threading
-
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
@@ -34,6 +34,8 @@ _INTERVAL = 0.1
 """How many seconds a record waits before it is sent, at most."""
 _BRIEFLY = 0.005
 """The same in a process that takes part in a run of another one, which may kill it as soon as its work is done."""
+_AT_ONCE = 64
+"""How many records the thread of a call sends at most."""
 _MESSAGE = 2000
 """How many records a message has at most."""
 _EDGE_DEADLINE = 5.0
@@ -73,6 +75,12 @@ class Forwarder:
         self._held: list[CallRecord] = []
         self._requests: dict[int, FlushRequest] = {}
         self._ended = False
+        self._turn = threading.Lock()
+        """Held by whoever sends records: this thread, or that of a call, which never waits for it."""
+        self._in_turn = False
+        """Whether it is this thread that holds it."""
+        self._unsent: deque[bytes] = deque()
+        """Messages of callers that the connection did not take at once."""
 
     async def run(self) -> bool:
         """Forward until the run has ended or the collector has gone; return whether it was ever there."""
@@ -88,6 +96,8 @@ class Forwarder:
             await self._first(self._answered.wait(), self._channel.ended())
         if self._joined or self._answered.is_set():
             self._link.announce = self._announce
+            if self._joined:
+                self._link.deliver = self._deliver
             try:
                 while not self._ended and self._channel.is_open:
                     await self._pause()
@@ -159,8 +169,46 @@ class Forwarder:
         for task in tasks:
             task.cancel()
 
+    def _deliver(self) -> bool:
+        """Send the records of calls and values that have come, in the thread in which the last of them did."""
+        # Without waiting, and not twice: a finalizer in this thread may end a call as well.
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            link = self._link
+            records = list(link.records)
+            if self._held or self._unsent or link.unsent or self._outgoing.has_news or len(records) > _AT_ONCE:
+                return False
+            if not all(is_counted(record) or isinstance(record, StageRecord) for record in records):
+                return False
+            batch = wire.Batch()
+            self._outgoing.forget_threads()
+            for call in self._outgoing.add_records(link.take(len(records), self._ledger), batch):
+                if self._outgoing.needs_readings(call):
+                    self._held.append(call)
+                else:
+                    batch.calls.append(self._outgoing.ended_call(call, batch))
+            message = _encoded(batch)
+            if not self._channel.send_at_once(message):
+                self._unsent.append(message)
+            return not (self._held or self._unsent)
+        finally:
+            self._turn.release()
+
     async def _round(self) -> None:
         """Send what has come."""
+        with self._turn:
+            self._in_turn = True
+            try:
+                await self._send_all()
+            finally:
+                self._in_turn = False
+
+    async def _send_all(self) -> None:
+        while self._unsent:
+            with contextlib.suppress(OSError):
+                await self._channel.send(self._unsent[0])
+            self._unsent.popleft()
         self._link.rearm()
         # What has come so far is taken in this round.
         self._attention.clear()
@@ -204,10 +252,7 @@ class Forwarder:
     async def _send(self, batch: wire.Batch) -> None:
         if batch == _NOTHING:
             return
-        try:
-            message = wire.encode(batch)
-        except (OverflowError, TypeError, ValueError):
-            message = wire.encode(sendable(batch))
+        message = _encoded(batch)
         with contextlib.suppress(OSError):
             await self._channel.send(message)
             if self._joined and any(ending is not None for _, ending, _ in batch.requests):
@@ -241,7 +286,9 @@ class Forwarder:
         for level, line in reply.log:
             _logger.log(level, "%s", line)
         if reply.stored is not None:
-            self._ledger.learn(reply.stored, reply.dropped)
+            # Callers enter what they send.
+            with contextlib.nullcontext() if self._in_turn else self._turn:
+                self._ledger.learn(reply.stored, reply.dropped)
         if reply.opened is not None:
             self._link.stores = reply.opened
             self._answered.set()
@@ -256,6 +303,13 @@ class Forwarder:
             self._ended |= request.ending is not None
             request.answer(None if error is None else getattr(errors, error, StoreError)(text))
             del self._requests[number]
+
+
+def _encoded(batch: wire.Batch) -> bytes:
+    try:
+        return wire.encode(batch)
+    except (OverflowError, TypeError, ValueError):
+        return wire.encode(sendable(batch))
 
 
 _NOTHING = wire.Batch()

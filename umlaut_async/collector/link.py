@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from umlaut_async.clock import now
 from umlaut_async.collector.limits import Limits, Tally
 from umlaut_async.collector.loop_lag import LoopLagSeries
 from umlaut_async.collector.loops import LoopSeries
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _LIMITS = Limits()
+_LONG = 1_000_000
+"""Nanoseconds from which on a call is sent as soon as it has ended, if no other one is open."""
+_OFTEN = 5_000_000
+"""Nanoseconds that lie between two shorter ones that are sent so."""
 _LOOKS = 100
 """How often the account is looked at, at most, until nothing moves meanwhile."""
 
@@ -67,6 +72,8 @@ class Link:
         stirred: Whether a record has come since `arm` that the collector has not looked at.
         progress: How much the collector has taken and stored, as far as is known.
         stores: Whether the database of the run could be opened.
+        deliver: Sends what has come to a collector in another process, in the thread of the caller; returns whether it
+            has all that came, or else is to be woken.
         handed_over: Set when all records up to the end of the run are with another process, whatever becomes of this.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
@@ -99,6 +106,8 @@ class Link:
         self.progress = 0
         self.stores = False
         self.ended_elsewhere = self.explained = False
+        self.deliver: Callable[[], bool] | None = None
+        self._delivered = 0
         self.handed_over = threading.Event()
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
@@ -235,6 +244,15 @@ class Link:
 
     def _add_and_wake(self, record: Record) -> None:
         self.records.append(record)
+        if not self.open_calls and self.deliver is not None and is_counted(record):
+            # Whoever started this process may end it at any moment now. It costs a few hundredths of a long call; short
+            # ones are sent so as often as the others would be.
+            moment = now()
+            lasted = CallRecord(*record).duration if type(record) is tuple else 0
+            if lasted > _LONG or moment > self._delivered + _OFTEN:
+                self._delivered = moment
+                if self.deliver():
+                    return
         if self.resting:
             self.resting = False
             self.wake()
@@ -307,7 +325,7 @@ class Link:
         """Record nothing any more, since this is a forked child: what is here belongs to the parent."""
         self.recording = False
         self._listener = None
-        self.notify = None
+        self.notify = self.deliver = None
         self.records.clear()
         self.open_calls.clear()
 

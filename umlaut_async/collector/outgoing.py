@@ -65,6 +65,18 @@ class Outgoing:
         self._announced: set[int] = set()
         self._provenance: dict[int, str | None] = {}
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is a series, or a source on event loops, of which the collector does not know."""
+        sources, series = list(self._link.sources.values()), list(self._link.series.values())
+        return any(isinstance(each, LoopSeries) and each.number not in self._announced for each in sources) or not all(
+            each.announced for each in series
+        )
+
+    def needs_readings(self, call: CallRecord) -> bool:
+        """Return whether readings that only this process takes belong to an ended call."""
+        return bool(self._local[call.stage])
+
     def forget_threads(self) -> None:
         """Look anew who the threads are."""
         self._threads.forget()
