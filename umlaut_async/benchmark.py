@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
-from umlaut_async.collector.address import begun_within, collector_for
+from umlaut_async.collector.address import begun_within
+from umlaut_async.collector.launchers import shared_run
 from umlaut_async.collector.preload import preload
 from umlaut_async.collector.recorder import Inherited, Recorder
+from umlaut_async.collector.registry import collector_for
 from umlaut_async.collector.settings import RunSettings
+from umlaut_async.collector.workers import employer
 from umlaut_async.copies import benchmarks, received
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
@@ -32,9 +36,13 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from umlaut_async.collector.address import Address
+    from umlaut_async.collector.registry import Identity
     from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
+
+_LOOK = 0.2
+"""How often a process whose run has ended elsewhere looks for another one, in seconds."""
 
 
 def value_record(
@@ -104,8 +112,9 @@ class Benchmark:
         self.name = text("name", script() if name is None else name)
         self.tags = checked_tags(tags)
         self._location = resolve(db_file)
-        asked = None if run_uuid is None else run_identity(run_uuid)
+        self._asked = asked = None if run_uuid is None else run_identity(run_uuid)
         self._joins = None if mode == "r" else collector_for(self._location.key, asked)
+        self._look_again = 0.0
         self._inherited: Inherited | None = None
         self.uuid = asked or run_identity(None) if self._joins is None else self._joins.run
         if collector not in ("thread", "process"):
@@ -253,7 +262,7 @@ class Benchmark:
     def recorder(self) -> Recorder | None:
         """Return what records the run, beginning it if need be; None where nothing is recorded."""
         recorder = self._recorders.get(self.uuid)
-        if recorder is None and not self._closed:
+        if not self._closed and (recorder is None or (recorder.is_over_elsewhere and self._finds_another())):
             recorder = self._begin(implied=True)
         if recorder is not None and recorder.link.recording:
             return recorder
@@ -277,8 +286,36 @@ class Benchmark:
         recorder = self._recorders.get(self.uuid)
         return not self._closed and (recorder is None or recorder.link.recording)
 
+    def _find_run(self) -> None:
+        """Find out in which run of other processes this one takes part now, if it does."""
+        if self._joins is not None and self._joins.is_in_use:
+            return
+        if (found := collector_for(self._location.key, self._asked)) is not None:
+            self._join(found)
+        elif self._joins is not None:
+            self._joins, self.uuid = None, run_identity(None)
+
+    def _finds_another(self) -> bool:
+        """Return whether another run is open by now than that of other processes which has ended."""
+        if time.monotonic() < self._look_again:
+            return False
+        self._look_again = time.monotonic() + _LOOK
+        found = collector_for(self._location.key, self._asked)
+        if found is None or found == self._joins:
+            return False
+        self._renew()
+        self._join(found)
+        return True
+
+    def _employer(self) -> Identity | None:
+        """Return the process for whose workers a run is begun where this one is one of them; else None."""
+        own = self._joins is not None or self._asked is not None or shared_run(os.environ) is not None
+        return None if own else employer()
+
     def _begin(self, *, implied: bool) -> Recorder:
-        settings = self._settings.begun(self.uuid, self._joins, implied=implied)
+        if self.uuid not in self._recorders:
+            self._find_run()
+        settings = self._settings.begun(self.uuid, self._joins, implied=implied, employer=self._employer())
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
             self.uuid, Recorder(settings, self.before_end, self._inherited)
         )

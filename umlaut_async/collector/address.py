@@ -102,17 +102,6 @@ def inherited() -> list[Address]:
     return addresses
 
 
-def collector_for(database: str, run: str | None = None) -> Address | None:
-    """Return the collector of an ancestor's run into this database, the latest one that may still go on.
-
-    Args:
-        database: The key of the database.
-        run: The run, where it is only this one.
-    """
-    found = [address for address in _of_ancestors(database) if run in (None, address.run)]
-    return next((address for address in reversed(found) if address.is_in_use), None)
-
-
 def begun_within(database: str) -> bool:
     """Return whether this process was begun within a run into this database, be it over or not."""
     return bool(_of_ancestors(database))

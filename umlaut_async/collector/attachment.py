@@ -67,9 +67,8 @@ def forward(
     from umlaut_async.collector.wire import Hello
 
     settled.set()
-    begun = settings if settings.joins is None else None
-    hello = Hello(os.getpid(), begun, settings.location.key, settings.uuid, parent)
-    forwarder = Forwarder(hello, channel, link, ledger, opened)
+    hello = Hello(os.getpid(), settings, settings.location.key, settings.uuid, parent)
+    forwarder = Forwarder(hello, channel, link, ledger, opened, joined=settings.is_shared)
     reason = StoreError("the run has ended")
     try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -79,11 +78,11 @@ def forward(
                 for request in forwarder.left:
                     link.append(request)
                 return False
-            link.ended_elsewhere = settings.joins is not None and not forwarder.left_alone
+            link.ended_elsewhere = settings.is_shared and not forwarder.left_alone
             if forwarder.left_alone:
                 reason = StoreError("the collector of the run has ended before it")
                 _tell_end(link, ledger)
-                if settings.joins is None and link.stores:
+                if not settings.is_shared and link.stores:
                     runner.run(aftermath.follow(settings, link, ledger, unmeasured, reason, forwarder.left))
     except BaseException as error:
         reason = give_up(error, channel, link, ledger)

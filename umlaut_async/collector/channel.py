@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.signals import LAST_TAG, PACKET, PART_TAG, SIGNAL, SIGNAL_TAG, WHOLE_TAG
@@ -22,6 +23,9 @@ _ROOM = 1 << 20
 """How many bytes may be on their way, as far as the system allows: so one end goes on while the other is at work."""
 _TURN = 64
 """How many packets are taken before the other tasks of the loop get their turn."""
+
+CREDENTIALS = struct.Struct("iII")
+"""The process, the user and the group of SO_PEERCRED."""
 
 _private: set[socket.socket] = set()
 
@@ -65,6 +69,12 @@ class Channel:
     def connect(self, path: str) -> int:
         """Connect with what listens at a path; return 0, or the number of the error."""
         return self._socket.connect_ex(path)
+
+    @property
+    def peer(self) -> int:
+        """The process that listened where this one has connected."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        return int(CREDENTIALS.unpack(credentials)[0])
 
     def notify(self, kind: int, series: int, call: int, started: int) -> bool:
         """Send a signal, from any thread and without waiting; return whether it is on its way, or nobody listens."""

@@ -24,6 +24,7 @@ from umlaut_async.probes import nvml
 from umlaut_async.store.patience import in_transaction, patiently
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from umlaut_async.collector.account import Ledger
@@ -56,6 +57,7 @@ class Collector:
         opened: Set when the database was opened, or could not be.
         settled: Set when everything is imported.
         pid: The process that is measured; by default this one.
+        listening: What listens already at the address of the run, if anything does.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Collector:
         opened: Told,
         settled: Told,
         pid: int | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
         self._pid = os.getpid() if pid is None else pid
         self._opened = opened
@@ -103,7 +106,7 @@ class Collector:
         self._watched = Watched()
         self._watched.ledgers.append(ledger)
         self._watched.samplers.append(self._sampler)
-        self._door = None if settings.address is None else Door(settings.address, self, settings.limits)
+        self.door = None if settings.address is None else Door(settings.address, self, settings.limits, listening)
         self.after_round: Callable[[], Awaitable[None]] | None = None
         """Called when there may be something to tell the process that is measured."""
 
@@ -120,8 +123,8 @@ class Collector:
         """Collect until a request ends the run."""
         self._listen(self._link, self._sampler)
         try:
-            if self._door is not None:
-                self._door.open()
+            if self.door is not None:
+                self.door.open()
             await self._open()
             ended = False
             while not ended:
@@ -132,12 +135,12 @@ class Collector:
         finally:
             self._answer(StoreError("the collector failed, which is a defect of umlaut_async"))
             await self._let_go()
-            if self._door is not None:
-                await self._door.close()
+            if self.door is not None:
+                await self.door.close()
 
     async def _let_go(self) -> None:
-        if self._door is not None:
-            self._door.shut()
+        if self.door is not None:
+            self.door.shut()
         await self._sampler.close()
         for intake in self._intakes:
             await intake.close()
@@ -166,11 +169,16 @@ class Collector:
             return False
         sampler = Sampler(events.append, logged=self._logged)
         parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
-        intake = await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
+        first = self._intakes[0]
+        if is_employer := self._settings.employer is not None and hello.pid == self._pid and first.link is self._link:
+            # Its workers have begun the run in its name. It ends the run as any process does that has begun one.
+            intake = self._opening.take_over(self._writer, first, link, sampler, ledger, events)
+        else:
+            intake = await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
         self._listen(link, sampler)
         self._watched.ledgers.append(ledger)
         self._watched.samplers.append(sampler)
-        self._add(intake)
+        self._add(intake, in_place_of=first if is_employer else None)
         return True
 
     def exclude(self, link: Link, ledger: Ledger, refusal: StoreError | None) -> None:
@@ -180,8 +188,11 @@ class Collector:
         self._excluded.append(Excluded(link, ledger, failure, NO_DATABASE if refusal is None else EXCLUDED))
         link.listen(asyncio.get_running_loop(), self._attention.set)
 
-    def _add(self, intake: Intake) -> None:
-        self._intakes.append(intake)
+    def _add(self, intake: Intake, in_place_of: Intake | None = None) -> None:
+        if in_place_of is None:
+            self._intakes.append(intake)
+        else:
+            self._intakes[0] = intake
         self._watched.intakes.append(intake)
 
     async def _open(self) -> None:
@@ -252,8 +263,8 @@ class Collector:
     async def _tell(self) -> None:
         """Tell the processes of the run what there is to tell, also that the collector gets on."""
         self._link.progress = self.progress
-        if self._door is not None:
-            await self._door.reply()
+        if self.door is not None:
+            await self.door.reply()
         if self.after_round is not None:
             await self.after_round()
 
@@ -268,8 +279,8 @@ class Collector:
             self._gpus.set()
         if ending is not None:
             self._link.recording = False
-            if self._door is not None:
-                await self._door.dismiss()
+            if self.door is not None:
+                await self.door.dismiss()
                 await self._take()
             if self._describing is not None:
                 await asyncio.wait([self._describing], timeout=_ENVIRONMENT_PATIENCE)

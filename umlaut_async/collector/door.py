@@ -13,7 +13,7 @@ from umlaut_async.collector.address import remove
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.connection import Connection
 from umlaut_async.collector.death import Watch
-from umlaut_async.collector.listening import Listener
+from umlaut_async.collector.listening import Listener, listening_socket
 from umlaut_async.collector.reception import Reception
 from umlaut_async.collector.sweeping import sweep
 from umlaut_async.collector.threads import in_thread
@@ -82,10 +82,12 @@ class Door:
         address: Where they knock.
         host: Whom they visit.
         limits: How much of each may wait.
+        listening: What listens there already, if anything does.
     """
 
-    def __init__(self, address: Address, host: Host, limits: Limits) -> None:
+    def __init__(self, address: Address, host: Host, limits: Limits, listening: socket.socket | None = None) -> None:
         self._limits = limits
+        self._listening = listening
         self._address = address
         self._host = host
         self._listener: Listener | None = None
@@ -100,23 +102,33 @@ class Door:
         """Begin to listen. Where that cannot be, other processes run unmeasured, which they say themselves."""
         self._start(_sweep())
         try:
-            self._listener = Listener(self._address.socket, self._knocked)
+            listening = self._listening or listening_socket(self._address.socket)
+            self._listener = Listener(self._address.socket, listening, self._knocked)
         except OSError as error:
             _logger.info("processes that this one starts cannot join its run: %s", error)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is here, or about to be."""
+        return not self._guests and not self._arriving
+
     def _knocked(self, connected: socket.socket) -> None:
+        self.receive(Reception(Channel(connected), self._limits))
+
+    def receive(self, reception: Reception) -> None:
+        """Let whoever is at the other end of a channel take part."""
         self._arriving += 1
-        self._start(self._receive(Channel(connected)))
+        self._start(self._receive(reception))
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _receive(self, channel: Channel) -> None:
+    async def _receive(self, reception: Reception) -> None:
         try:
             try:
-                guest = await self._welcome(channel)
+                guest = await self._welcome(reception)
             finally:
                 self._arriving -= 1
             if guest is not None:
@@ -124,7 +136,7 @@ class Door:
         except Exception:
             _logger.exception("a process could not take part in the run, which is a defect of umlaut_async")
         finally:
-            channel.close()
+            reception.channel.close()
 
     def _note(self, hello: wire.Hello) -> None:
         """Take note of a run of its own that a process of this run has begun."""
@@ -132,8 +144,8 @@ class Door:
         data = {"pid": hello.pid, "run": hello.run, "database": hello.shown}
         self._host.report(EventRecord(now(), "other-run", message, data))
 
-    async def _welcome(self, channel: Channel) -> _Guest | None:
-        reception = Reception(channel, self._limits)
+    async def _welcome(self, reception: Reception) -> _Guest | None:
+        channel = reception.channel
         hello = await reception.hello()
         if hello is None:
             return None
@@ -183,6 +195,11 @@ class Door:
             guest.watch.close()
             if guest in self._guests:
                 self._guests.remove(guest)
+
+    def log(self, level: int, line: str) -> None:
+        """Have a line written to the log of one of the guests."""
+        for guest in self._guests[:1]:
+            guest.connection.log(level, line)
 
     async def reply(self) -> None:
         """Tell the guests what there is to tell."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,21 @@ class Forwarder:
         link: Where the records come from.
         ledger: Where records are counted.
         opened: Set when the database was opened, or could not be.
+        joined: Whether the collector is that of several processes.
     """
 
     def __init__(
-        self, hello: wire.Hello, channel: Channel, link: Link, ledger: Ledger, opened: threading.Event
+        self,
+        hello: wire.Hello,
+        channel: Channel,
+        link: Link,
+        ledger: Ledger,
+        opened: threading.Event,
+        *,
+        joined: bool,
     ) -> None:
         self._hello = hello
-        self._joined = hello.settings is None
+        self._joined = joined
         self._channel = channel
         self._link = link
         self._ledger = ledger
@@ -255,9 +264,11 @@ class Forwarder:
         message = _encoded(batch)
         with contextlib.suppress(OSError):
             await self._channel.send(message)
-            if self._joined and any(ending is not None for _, ending, _ in batch.requests):
-                # What the kernel has, the collector gets, also when this process has ended.
-                self._link.handed_over.set()
+            ends = any(ending is not None for _, ending, _ in batch.requests)
+            if ends and self._link.handed_over is not None and self._channel.peer == os.getppid():
+                # What the system has, the collector gets, also when this process has ended. The answer may never come:
+                # its process may be waiting for the end of this one.
+                self._link.handed_over()
 
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
         requests = [record for record in records if isinstance(record, FlushRequest)]

@@ -1,4 +1,4 @@
-"""How a process takes part in a run that another process has begun."""
+"""How a process takes part in a run that another process has begun, or that it begins for all workers of its kind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.collector.attachment import attach, forward
 from umlaut_async.collector.channel import Channel
+from umlaut_async.collector.meeting import Meeting, meet
 from umlaut_async.collector.signals import LAST_TAG
 from umlaut_async.collector.threads import start_daemon
 from umlaut_async.errors import StoreError
@@ -45,7 +46,7 @@ def start(
     """Send what is recorded to the collector of a run that another process has begun.
 
     Args:
-        settings: What the run is, with the address of its collector.
+        settings: What the run is, with the address of its collector, or whose worker this process is.
         parent: The process from which this one was forked while it recorded the same run.
         link: Where the records come from.
         ledger: Where records are counted.
@@ -56,25 +57,26 @@ def start(
     Returns:
         The connection, which belongs to this process alone.
     """
-    assert settings.joins is not None
-    address = settings.joins
     channel = Channel(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
     attach(channel, link)
 
     def work() -> None:
-        reason = StoreError(f"the collector of run {address.run} cannot be reached")
+        reason = StoreError("the collector of the run cannot be reached")
         try:
-            if _connect(channel, address) and forward(
-                settings, parent, channel, link, ledger, opened, settled, unmeasured
-            ):
-                return
+            meeting = Meeting(settings.joins) if settings.joins is not None else meet(settings)
+            if meeting is not None and _connect(channel, meeting.address):
+                if meeting.listening is not None:
+                    meeting.launch(settings)
+                reached = settings._replace(address=meeting.address)
+                if forward(reached, parent, channel, link, ledger, opened, settled, unmeasured):
+                    return
         except Exception as error:
-            reason = StoreError(f"the collector of run {address.run} cannot be used, which is a defect: {error!r}")
+            reason = StoreError(f"the collector of the run cannot be used, which is a defect: {error!r}")
         try:
             _logger.warning("what runs in this process is not measured: %s", reason)
             channel.close()
             link.explained = True
-            link.ended_elsewhere = not address.is_in_use
+            link.ended_elsewhere = settings.joins is None or not settings.joins.is_in_use
             link.close(reason)
         finally:
             opened.set()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -74,7 +73,7 @@ class Link:
         stores: Whether the database of the run could be opened.
         deliver: Sends what has come to a collector in another process, in the thread of the caller; returns whether it
             has all that came, or else is to be woken.
-        handed_over: Set when all records up to the end of the run are with another process, whatever becomes of this.
+        handed_over: Called when all records up to the end of the run are with the process that has started this one.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
         announce: Makes a new series known to it, as soon as that can be done at once.
@@ -108,7 +107,7 @@ class Link:
         self.ended_elsewhere = self.explained = False
         self.deliver: Callable[[], bool] | None = None
         self._delivered = 0
-        self.handed_over = threading.Event()
+        self.handed_over: Callable[[], object] | None = None
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
         self.announce: Callable[[Series], None] | None = None

@@ -7,10 +7,9 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector.channel import close, private
+from umlaut_async.collector.channel import CREDENTIALS, close, private
 from umlaut_async.collector.room import PAUSE, is_lack_of_room
 
 if TYPE_CHECKING:
@@ -19,32 +18,42 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("umlaut_async")
 
 _BACKLOG = 512
-_CREDENTIALS = struct.Struct("iII")
 _ROOT = 0
 
 
+def listening_socket(path: str) -> socket.socket:
+    """Return a socket that listens at a path.
+
+    Raises:
+        OSError: It cannot.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
+            os.unlink(path)
+        listening.bind(path)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
 class Listener:
-    """Listens on the running loop.
+    """Takes connections on the running loop.
 
     Args:
         path: The path of the socket.
+        listening: The socket.
         came: Takes the connections.
     """
 
-    def __init__(self, path: str, came: Callable[[socket.socket], None]) -> None:
+    def __init__(self, path: str, listening: socket.socket, came: Callable[[socket.socket], None]) -> None:
         self._path = path
         self._came = came
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
-                os.unlink(path)
-            self._socket.bind(path)
-            self._socket.listen(_BACKLOG)
-        except OSError:
-            self._socket.close()
-            raise
+        self._socket = listening
         self._socket.setblocking(False)
         private(self._socket)
         self._listen()
@@ -80,6 +89,6 @@ class Listener:
 
 def _user_of(connected: socket.socket) -> int:
     """Return the user of the process at the other end."""
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(credentials)
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    _, user, _ = CREDENTIALS.unpack(credentials)
     return int(user)

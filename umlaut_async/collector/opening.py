@@ -19,7 +19,7 @@ from umlaut_async.collector.rows import Rows
 from umlaut_async.records import EventRecord
 from umlaut_async.store.programs import mark
 
-__all__ = ["join_run", "open_run", "reckon"]
+__all__ = ["join_run", "open_run", "reckon", "take_over"]
 
 if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
@@ -107,6 +107,24 @@ async def join_run(
     process_id = await writer.join(process, ledger)
     rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, writer.epoch, sampler.began)
     return Intake(pid, link, sampler, rows, writer, ledger, events)
+
+
+def take_over(
+    writer: Writer, first: Intake, link: Link, sampler: Sampler, ledger: Ledger, events: list[EventRecord]
+) -> Intake:
+    """Return what takes the records of the process in whose name a run was begun, now that it has joined.
+
+    Args:
+        writer: What writes the run.
+        first: What stood for it so far.
+        link: Where its records come from.
+        sampler: What answers edge requests.
+        ledger: Where its records are counted.
+        events: Where its events are left.
+    """
+    writer.admit(first.process_id, ledger)
+    rows = Rows(first.process_id, None, link.sources, sampler.faults, events.append, writer.epoch, sampler.began)
+    return Intake(first.pid, link, sampler, rows, writer, ledger, events)
 
 
 def _program(pid: int, settings: RunSettings) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.limits import Tally
     from umlaut_async.collector.link import Link
+    from umlaut_async.collector.registry import Identity
     from umlaut_async.collector.settings import RunSettings
 
 _GRACE = 0.005
@@ -36,6 +37,13 @@ import umlaut_async
 del sys.path[0]
 from umlaut_async.collector.host import main
 main(descriptor)
+"""
+_START_FOR_WORKERS = """
+sys.path.insert(0, sys.argv[2])
+import umlaut_async
+del sys.path[0]
+from umlaut_async.collector.host import collect_workers
+collect_workers(descriptor, int(sys.argv[3]), int(sys.argv[4]))
 """
 _collected: set[Channel] = set()
 """The connections of the runs that are under way."""
@@ -124,6 +132,20 @@ def _launch(theirs: socket.socket) -> str | None:
         except OSError as error:
             return str(error)
     return None
+
+
+def launch_for_workers(listening: socket.socket, employer: Identity) -> None:
+    """Start a collector for the workers of a process.
+
+    Args:
+        listening: Where it is to listen.
+        employer: The process.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    words = str(employer.pid), str(employer.started)
+    run_python(_START_FOR_WORKERS, listening.fileno(), _ROOT, *words, options="-P", background=True)
 
 
 def _reap_adopted() -> None:

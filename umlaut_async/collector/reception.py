@@ -27,7 +27,7 @@ class Reception:
     """
 
     def __init__(self, channel: Channel, limits: Limits) -> None:
-        self._channel = channel
+        self.channel = channel
         self._limits = limits
         self._hello: asyncio.Future[wire.Hello] = asyncio.get_running_loop().create_future()
         self._waiting: list[Callable[[Connection], None]] = []
@@ -40,7 +40,7 @@ class Reception:
 
     async def hello(self) -> wire.Hello | None:
         """Return who is at the other end; None if it is gone before it has said so, or says nothing."""
-        ended = asyncio.ensure_future(self._channel.ended())
+        ended = asyncio.ensure_future(self.channel.ended())
         try:
             either: list[asyncio.Future[Any]] = [self._hello, ended]
             await asyncio.wait(either, timeout=_HELLO_DEADLINE, return_when=asyncio.FIRST_COMPLETED)

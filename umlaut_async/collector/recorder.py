@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.clock import now
-from umlaut_async.collector import joining, process, thread
+from umlaut_async.collector import joining, process, registry, thread
 from umlaut_async.collector.account import Accounting, Ledger
 from umlaut_async.collector.address import Address, new_address, publish, remove, withdraw
 from umlaut_async.collector.limits import Tally
@@ -116,7 +116,7 @@ class Recorder:
         except Exception as error:
             _live.discard(self)
             self._withdraw()
-            if self.address is not None and self._settings.joins is None:
+            if self.address is not None and not self._settings.is_shared:
                 remove(self.address)
             if not isinstance(error, RuntimeError):
                 raise
@@ -130,13 +130,15 @@ class Recorder:
     def _start(self) -> None:
         _end_with_multiprocessing()
         settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
-        if settings.joins is not None:
+        if settings.is_shared:
             self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
             return
         self.address = new_address(settings.uuid, settings.location.key)
         settings = settings._replace(address=self.address)
         if self.address is not None:
             publish(self.address)
+            if (this := registry.identity(os.getpid())) is not None:
+                registry.enter(self.address, this)
         first = self._after_others() if settings.replacing is not None else None
         if settings.collector == "process":
             self._channel = process.start(settings, *others, self.unmeasured, first)
@@ -171,12 +173,12 @@ class Recorder:
     @property
     def joins(self) -> bool:
         """Whether another process collects the run."""
-        return self._settings.joins is not None
+        return self._settings.is_shared
 
     @property
-    def has_left(self) -> bool:
-        """Whether nothing more can be waited for at the end of the interpreter."""
-        return self.cannot_open or self.link.handed_over.is_set()
+    def is_over_elsewhere(self) -> bool:
+        """Whether the run of other processes in which this one took part has ended."""
+        return self.joins and self.link.was_closed
 
     @property
     def progress(self) -> tuple[object, ...]:
@@ -248,8 +250,10 @@ class Recorder:
         return None if account.recorded == account.stored + account.dropped.get(_MISSED, 0) else error
 
     def _withdraw(self) -> None:
-        if self.address is not None and self._settings.joins is None:
+        if self.address is not None and not self._settings.is_shared:
             withdraw(self.address)
+            if (this := registry.identity(os.getpid())) is not None:
+                registry.leave(self.address, this)
 
     def forget(self) -> None:
         """Let go of everything in a forked child: the run and its connection belong to the parent."""
@@ -288,10 +292,11 @@ def _end_all() -> None:
     waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
         waiting[recorder] = answered = threading.Event()
+        recorder.link.handed_over = answered.set
         recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
     _await_end(waiting)
     for recorder, answered in waiting.items():
-        if not answered.is_set() and not recorder.link.handed_over.is_set():
+        if not answered.is_set():
             in_flight = recorder.accounting().in_flight
             lost = f"up to {in_flight} records are lost" if in_flight else "its end may not be stored"
             _logger.error("the end of the process did not wait any longer for run %s: %s", recorder.uuid, lost)
@@ -301,17 +306,13 @@ def _await_end(waiting: dict[Recorder, threading.Event]) -> None:
     """Wait until the runs have ended, for as long as one of them gets on, in a bounded time."""
     last = time.monotonic() + _LONGEST
     deadline, seen = 0.0, None
-    while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.has_left)]:
+    while left := [each for each, answered in waiting.items() if not (answered.is_set() or each.cannot_open)]:
         if (progress := [recorder.progress for recorder in left]) != seen:
             patience = _STANDSTILL if all(recorder.opened.is_set() for recorder in left) else _OPENING
             deadline, seen = min(last, time.monotonic() + patience), progress
         if time.monotonic() >= deadline:
             return
-        if left[0].joins:
-            # Not for the answer: the process of the collector may be waiting for the end of this one.
-            left[0].link.handed_over.wait(_LOOK)
-        else:
-            waiting[left[0]].wait(_LOOK)
+        waiting[left[0]].wait(_LOOK)
 
 
 _forked_in: list[threading.Thread] = []

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 from umlaut_async.clock import epoch, now
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
+from umlaut_async.collector.registry import Identity  # noqa: TC001  # its fields are looked up where it is sent
 from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 from umlaut_async.store.replacing import Replacing
@@ -51,8 +52,15 @@ class RunSettings(NamedTuple):
     """Whether it has a metric of a GPU."""
     path: tuple[str, ...] = ()
     """Where the process looks for modules when the run begins."""
+    employer: Identity | None = None
+    """The process for all of whose workers the run is begun, where one of them begins it and no other run is open."""
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the collector of the run is not this process's own."""
+        return self.joins is not None or self.employer is not None
 
     @classmethod
     def described(
@@ -72,13 +80,16 @@ class RunSettings(NamedTuple):
         of_user = uuid, description, name, tags, collector, flush_interval
         return cls(location, who, *of_user, argv, directory, implied=True)
 
-    def begun(self, uuid: str, joins: Address | None, *, implied: bool) -> RunSettings:
+    def begun(
+        self, uuid: str, joins: Address | None, *, implied: bool, employer: Identity | None = None
+    ) -> RunSettings:
         """Return the settings of a run that this process begins now.
 
         Args:
             uuid: The key of the run.
             joins: The collector of the run, where another process has begun it.
             implied: Whether a call begins it.
+            employer: The process whose worker this one is, if that is to have a run of all its workers.
         """
         pid = os.getpid()
         return self._replace(
@@ -86,6 +97,7 @@ class RunSettings(NamedTuple):
             implied=implied,
             beside=tuple(address for address in inherited() if address.pid != pid),
             joins=joins,
+            employer=employer,
             pid=pid,
             started=now(),
             epoch=epoch(),

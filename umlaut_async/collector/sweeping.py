@@ -10,6 +10,7 @@ import stat
 import time
 from contextlib import suppress
 
+from umlaut_async.collector import registry
 from umlaut_async.collector.address import SOCKET, bases
 from umlaut_async.store.journal import network_file_system
 
@@ -20,6 +21,7 @@ _AGE = 60.0
 
 def sweep() -> None:
     """Remove what is deserted, of this user alone."""
+    registry.sweep()
     for base in bases():
         # Whoever listens on another machine cannot be told from nobody.
         if network_file_system(base) is None:

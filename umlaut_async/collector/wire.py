@@ -18,7 +18,7 @@ class Hello(NamedTuple):
 
     pid: int
     settings: RunSettings | None
-    """What the run is; None from a process that joins one."""
+    """What the run is; None from a process that only tells of another run."""
     database: str
     """The key of the database that the process records into, see `Location.key`."""
     run: str
