@@ -20,6 +20,14 @@ def script() -> str:
     return name if name not in ("", "-c", "-m") else "python"
 
 
+def made_by_module() -> bool:
+    """Return whether it is the body of a module, and no function, that calls this package just now."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        frame = frame.f_back
+    return frame.f_code.co_name == "<module>"
+
+
 def checked_text(name: str, value: object) -> str:
     """Return an argument that must be a text."""
     if not isinstance(value, str):

@@ -9,7 +9,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
+from umlaut_async.arguments import checked_seconds, checked_tags, made_by_module, run_identity, script, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.address import begun_within
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from umlaut_async.collector.address import Address
-    from umlaut_async.collector.registry import Identity
     from umlaut_async.records import Answer
 
 _logger = logging.getLogger("umlaut_async")
@@ -115,6 +114,8 @@ class Benchmark:
         self._asked = asked = None if run_uuid is None else run_identity(run_uuid)
         self._joins = None if mode == "r" else collector_for(self._location.key, asked)
         self._look_again = 0.0
+        self._is_common = made_by_module()
+        """Whether other processes have this benchmark too, since it comes from a module, by fork or by pickle."""
         self._inherited: Inherited | None = None
         self.uuid = asked or run_identity(None) if self._joins is None else self._joins.run
         if collector not in ("thread", "process"):
@@ -290,32 +291,30 @@ class Benchmark:
         """Find out in which run of other processes this one takes part now, if it does."""
         if self._joins is not None and self._joins.is_in_use:
             return
-        if (found := collector_for(self._location.key, self._asked)) is not None:
+        if (found := collector_for(self._location.key, self._asked, self._settings.kind)) is not None:
             self._join(found)
-        elif self._joins is not None:
-            self._joins, self.uuid = None, run_identity(None)
 
     def _finds_another(self) -> bool:
         """Return whether another run is open by now than that of other processes which has ended."""
         if time.monotonic() < self._look_again:
             return False
         self._look_again = time.monotonic() + _LOOK
-        found = collector_for(self._location.key, self._asked)
+        found = collector_for(self._location.key, self._asked, self._settings.kind)
         if found is None or found == self._joins:
             return False
         self._renew()
         self._join(found)
         return True
 
-    def _employer(self) -> Identity | None:
-        """Return the process for whose workers a run is begun where this one is one of them; else None."""
-        own = self._joins is not None or self._asked is not None or shared_run(os.environ) is not None
-        return None if own else employer()
-
     def _begin(self, *, implied: bool) -> Recorder:
         if self.uuid not in self._recorders:
             self._find_run()
-        settings = self._settings.begun(self.uuid, self._joins, implied=implied, employer=self._employer())
+        boss = employer()
+        # What a function makes in a worker is a run of its own, such as one trial of several.
+        is_own = not self._is_common or self._joins or self._asked is not None or shared_run(os.environ) is not None
+        settings = self._settings.begun(
+            self.uuid, self._joins, implied=implied, employer=None if is_own else boss, is_worker=boss is not None
+        )
         recorder = self._recorders.get(self.uuid) or self._recorders.setdefault(
             self.uuid, Recorder(settings, self.before_end, self._inherited)
         )
@@ -346,6 +345,7 @@ class Benchmark:
             self._joins = recorder.address
         self._pid = os.getpid()
         self._settings = self._settings._replace(replacing=None)
+        self._is_common = True
         closed = self._closed
         self._renew()
         self._closed = closed

@@ -31,6 +31,7 @@ def received(make: Callable[[], Benchmark], place: tuple[str, str], address: Add
             return known
     if place not in _received:
         made = make()
+        made._is_common = True
         if address is not None and address.is_in_use:
             made._join(address)
         _received.setdefault(place, made)

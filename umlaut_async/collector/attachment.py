@@ -68,7 +68,7 @@ def forward(
 
     settled.set()
     hello = Hello(os.getpid(), settings, settings.location.key, settings.uuid, parent)
-    forwarder = Forwarder(hello, channel, link, ledger, opened, joined=settings.is_shared)
+    forwarder = Forwarder(hello, channel, link, ledger, opened, joined=settings.is_shared or settings.is_worker)
     reason = StoreError("the run has ended")
     try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -89,6 +89,11 @@ class Watch:
             self._descriptor = None
 
 
+def is_orderly(how: str) -> bool:
+    """Return whether a worker that ended so was ended as workers are, as a rule: it has lost nothing but open calls."""
+    return how in (UNKNOWN, described(signal.SIGTERM), described(0))
+
+
 def described(status: int) -> str:
     """Return in words what a status as of `waitpid` says."""
     if os.WIFSIGNALED(status):

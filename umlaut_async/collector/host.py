@@ -163,7 +163,7 @@ async def _collect_workers(listening: socket.socket, employer: Identity) -> None
     finally:
         watching.cancel()
         if settings.address is not None:
-            registry.leave(settings.address, employer)
+            registry.leave(settings.address, employer, settings.kind)
 
 
 async def _first_worker(listening: socket.socket) -> tuple[Reception, Hello]:

@@ -10,6 +10,7 @@ from socket import gethostname
 from typing import TYPE_CHECKING
 
 from umlaut_async.clock import now
+from umlaut_async.collector.death import is_orderly
 from umlaut_async.collector.lacks import dropped_records, dropped_samples, missed_ticks
 from umlaut_async.collector.limits import FULL
 from umlaut_async.probes import FIRST_DEADLINE
@@ -56,6 +57,7 @@ class Intake:
         writer: What stores them.
         ledger: Where records are counted.
         events: Events that come up in the collector itself.
+        is_worker: Whether the process may be ended without notice, as workers are.
     """
 
     def __init__(
@@ -67,7 +69,10 @@ class Intake:
         writer: Writer,
         ledger: Ledger,
         events: list[EventRecord],
+        *,
+        is_worker: bool = False,
     ) -> None:
+        self._is_worker = is_worker
         self.link = link
         self.process_id = rows.process_id
         self.pid = pid
@@ -198,6 +203,8 @@ class Intake:
             self.pause = record.pause if isinstance(record, FlushRequest) else None
         elif ending.status == LOST and self.pause is not None and not self.link.open_calls:
             self.ending = self.ending or self.pause._replace(how=f"{self.pause.how}, then it was {ending.how}")
+        elif ending.status == LOST and self._is_worker and is_orderly(ending.how) and not self.link.open_calls:
+            self.ending = self.ending or ending._replace(status="ok")
         else:
             self.ending = self.ending or ending
 

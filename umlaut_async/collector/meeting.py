@@ -44,7 +44,7 @@ class Meeting(NamedTuple):
             with self.listening:
                 launch_for_workers(self.listening, settings.employer)
         except OSError:
-            registry.leave(self.address, settings.employer)
+            registry.leave(self.address, settings.employer, settings.kind)
             remove(self.address)
             raise
 
@@ -59,9 +59,10 @@ def meet(settings: RunSettings) -> Meeting | None:
         None where there can be no such place.
     """
     assert settings.employer is not None
-    with registry.alone(settings.location.key, settings.employer) as descriptor:
+    which = settings.location.key, settings.employer, settings.kind
+    with registry.alone(*which) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if (found := registry.find(settings.location.key, settings.employer)) is not None:
+        if (found := registry.find(*which)) is not None:
             return Meeting(found)
         if (address := new_address(settings.uuid, settings.location.key)) is None:
             return None
@@ -70,5 +71,5 @@ def meet(settings: RunSettings) -> Meeting | None:
         except OSError:
             remove(address)
             raise
-        registry.enter(address, settings.employer)
+        registry.enter(address, settings.employer, settings.kind)
         return Meeting(address, listening)

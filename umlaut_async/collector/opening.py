@@ -77,7 +77,7 @@ async def open_run(
         shared=settings.uuid == shared_run(os.environ),
     )
     rows = Rows(process_id, None, link.sources, sampler.faults, events.append, settings.epoch, sampler.began)
-    return writer, Intake(pid, link, sampler, rows, writer, ledger, events)
+    return writer, Intake(pid, link, sampler, rows, writer, ledger, events, is_worker=settings.is_worker)
 
 
 async def join_run(
@@ -106,7 +106,7 @@ async def join_run(
     process = await with_room(lambda: _process(pid, writer.epoch + now()))
     process_id = await writer.join(process, ledger)
     rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, writer.epoch, sampler.began)
-    return Intake(pid, link, sampler, rows, writer, ledger, events)
+    return Intake(pid, link, sampler, rows, writer, ledger, events, is_worker=True)
 
 
 def take_over(

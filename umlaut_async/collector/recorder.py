@@ -140,7 +140,7 @@ class Recorder:
             if (this := registry.identity(os.getpid())) is not None:
                 registry.enter(self.address, this)
         first = self._after_others() if settings.replacing is not None else None
-        if settings.collector == "process":
+        if settings.collector == "process" or (settings.is_worker and settings.address is not None):
             self._channel = process.start(settings, *others, self.unmeasured, first)
         else:
             thread.start(settings, *others, first)

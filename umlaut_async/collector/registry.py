@@ -58,16 +58,17 @@ def _stat(pid: int) -> list[bytes] | None:
         return None
 
 
-def enter(address: Address, process: Identity) -> None:
-    """Note that a process takes part in a run; it replaces what it took part in before, in the same database.
+def enter(address: Address, process: Identity, kind: str = "") -> None:
+    """Note that a process has begun a run; this replaces the one that it has begun before, in the same database.
 
     Args:
         address: The collector of the run.
         process: The process.
+        kind: Which run, where its workers have begun it in its name; see `Benchmark`.
     """
     if (folder := _own_folder()) is None:
         return
-    path = os.path.join(folder, _name(address.database, process))
+    path = os.path.join(folder, _name(address.database, process, kind))
     with suppress(OSError):
         # As a whole or not at all: others may read it just now.
         with open(f"{path}.{os.getpid()}", "w", opener=_private) as file:
@@ -75,34 +76,36 @@ def enter(address: Address, process: Identity) -> None:
         os.replace(file.name, path)
 
 
-def leave(address: Address, process: Identity) -> None:
-    """Note that a process no longer takes part in a run."""
+def leave(address: Address, process: Identity, kind: str = "") -> None:
+    """Note that a run that a process has begun has ended."""
     for folder in _folders():
-        path = os.path.join(folder, _name(address.database, process))
+        path = os.path.join(folder, _name(address.database, process, kind))
         if _read(path) == address:
             with suppress(OSError):
                 os.unlink(path)
 
 
-def find(database: str, process: Identity) -> Address | None:
-    """Return the collector of the run into a database that a process takes part in, if that may still go on."""
+def find(database: str, process: Identity, kind: str = "") -> Address | None:
+    """Return the collector of the run into a database that a process has begun, if that may still go on."""
     for folder in _folders():
-        found = _read(os.path.join(folder, _name(database, process)))
+        found = _read(os.path.join(folder, _name(database, process, kind)))
         if found is not None and found.database == database and found.is_in_use:
             return found
     return None
 
 
-def collector_for(database: str, run: str | None = None) -> Address | None:
-    """Return the collector of a run into this database that this process was started in.
+def collector_for(database: str, run: str | None = None, kind: str | None = None) -> Address | None:
+    """Return the collector of a run into this database in which this process was started, or that its workers share.
 
     Args:
         database: The key of the database.
         run: The run, where it is only this one.
+        kind: Which of those that its workers have begun.
     """
     for process in _lineage():
-        found = find(database, process)
-        if found is not None and run in (None, found.run) and found.pid != os.getpid():
+        mine = process.pid == os.getpid()
+        found = find(database, process, kind) if mine and kind else None if mine else find(database, process)
+        if found is not None and run in (None, found.run):
             return found
     told = [each for each in inherited() if each.database == database and each.pid != os.getpid()]
     fitting = [each for each in told if run in (None, each.run) and each.is_in_use]
@@ -110,7 +113,7 @@ def collector_for(database: str, run: str | None = None) -> Address | None:
 
 
 def _lineage() -> Iterator[Identity]:
-    """Yield this process and its ancestors, the nearest first: workers may have begun a run in the name of this one."""
+    """Yield this process and its ancestors, the nearest first."""
     pid: int | None = os.getpid()
     for _ in range(_GENERATIONS):
         if pid is None or pid <= 0 or (process := identity(pid)) is None:
@@ -120,12 +123,13 @@ def _lineage() -> Iterator[Identity]:
 
 
 @contextmanager
-def alone(database: str, process: Identity) -> Iterator[int]:
+def alone(database: str, process: Identity, kind: str) -> Iterator[int]:
     """Yield a file by which the workers of a process can take turns.
 
     Args:
         database: The key of their database.
         process: The process.
+        kind: Which run they mean.
 
     Raises:
         OSError: There can be none here.
@@ -133,7 +137,7 @@ def alone(database: str, process: Identity) -> Iterator[int]:
     if (folder := _own_folder()) is None:
         raise OSError("there is no folder for the addresses of runs")
     descriptor = _private(
-        os.path.join(folder, f"{_name(database, process)}.turn"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        os.path.join(folder, f"{_name(database, process, kind)}.turn"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     )
     try:
         yield descriptor
@@ -141,8 +145,9 @@ def alone(database: str, process: Identity) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _name(database: str, process: Identity) -> str:
-    return f"{hashlib.sha256(database.encode(errors='replace')).hexdigest()[:24]}-{process.pid}-{process.started}"
+def _name(database: str, process: Identity, kind: str) -> str:
+    digest = hashlib.sha256(f"{database}\0{kind}".encode(errors="replace")).hexdigest()
+    return f"{digest[:24]}-{process.pid}-{process.started}"
 
 
 def _folders() -> list[str]:

@@ -54,8 +54,15 @@ class RunSettings(NamedTuple):
     """Where the process looks for modules when the run begins."""
     employer: Identity | None = None
     """The process for all of whose workers the run is begun, where one of them begins it and no other run is open."""
+    is_worker: bool = False
+    """Whether the process is another one's worker, which may be ended without notice right after a call."""
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
+
+    @property
+    def kind(self) -> str:
+        """What tells the run of one benchmark from those of others in the same database, in all processes alike."""
+        return "\0".join((self.name, self.description, *self.tags, "benchmark"))
 
     @property
     def is_shared(self) -> bool:
@@ -81,7 +88,13 @@ class RunSettings(NamedTuple):
         return cls(location, who, *of_user, argv, directory, implied=True)
 
     def begun(
-        self, uuid: str, joins: Address | None, *, implied: bool, employer: Identity | None = None
+        self,
+        uuid: str,
+        joins: Address | None,
+        *,
+        implied: bool,
+        employer: Identity | None = None,
+        is_worker: bool = False,
     ) -> RunSettings:
         """Return the settings of a run that this process begins now.
 
@@ -90,6 +103,7 @@ class RunSettings(NamedTuple):
             joins: The collector of the run, where another process has begun it.
             implied: Whether a call begins it.
             employer: The process whose worker this one is, if that is to have a run of all its workers.
+            is_worker: Whether this process is another one's worker.
         """
         pid = os.getpid()
         return self._replace(
@@ -98,6 +112,7 @@ class RunSettings(NamedTuple):
             beside=tuple(address for address in inherited() if address.pid != pid),
             joins=joins,
             employer=employer,
+            is_worker=is_worker,
             pid=pid,
             started=now(),
             epoch=epoch(),
