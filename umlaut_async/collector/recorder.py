@@ -18,15 +18,16 @@ from umlaut_async.collector.address import Address, new_address, publish, remove
 from umlaut_async.collector.limits import Tally
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.outcome import Outcome
+from umlaut_async.collector.uncaught import ending_at_exit
 from umlaut_async.errors import StoreError
-from umlaut_async.records import Ending, FlushRequest
+from umlaut_async.records import FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.settings import RunSettings
-    from umlaut_async.records import Answer
+    from umlaut_async.records import Answer, Ending
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -229,8 +230,7 @@ def _await_opening() -> None:
 
 def _end_all() -> None:
     """End the runs that nobody closed, in a bounded time."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    ending = Ending("ok", "exit") if error is None else Ending("error", f"exception: {type(error).__name__}")
+    ending = ending_at_exit()
     waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
         waiting[recorder] = answered = threading.Event()
