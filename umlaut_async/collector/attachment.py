@@ -68,7 +68,8 @@ def forward(
 
     settled.set()
     begun = settings if settings.joins is None else None
-    hello = Hello(os.getpid(), begun, settings.location.key, settings.uuid, parent)
+    program = settings.described_as if begun is None else None
+    hello = Hello(os.getpid(), begun, settings.location.key, settings.uuid, parent, program=program)
     forwarder = Forwarder(hello, channel, link, ledger, opened)
     reason = StoreError("the run has ended")
     try:
