@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.launchers import shared_run
+from umlaut_async.collector.settings import NameSource
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.store.values import storable
 
@@ -18,6 +19,17 @@ def script() -> str:
     """Return the file name of the script that runs, or "python" where there is none."""
     name = os.path.basename(sys.argv[0]) if sys.argv else ""
     return name if name not in ("", "-c", "-m") else "python"
+
+
+class CommandName(str):
+    """A name of a run that stands for what the programs in a command call it."""
+
+
+def named(name: str | None) -> tuple[str, NameSource]:
+    """Return the name of a run, by default that of the script, and where it comes from."""
+    if name is None:
+        return text("name", script()), NameSource.SCRIPT
+    return text("name", name), NameSource.COMMAND if isinstance(name, CommandName) else NameSource.USER
 
 
 def checked_text(name: str, value: object) -> str:

@@ -7,12 +7,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from umlaut_async.arguments import checked_seconds, checked_tags, run_identity, script, text
+from umlaut_async.arguments import checked_seconds, checked_tags, named, run_identity, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.address import begun_within, collector_for
 from umlaut_async.collector.recorder import Inherited, Recorder
-from umlaut_async.collector.settings import NameSource, RunSettings
+from umlaut_async.collector.settings import RunSettings
 from umlaut_async.copies import benchmarks, received
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
@@ -80,7 +80,7 @@ class Benchmark:
         self.db_file = db_file
         self.description = text("description", description)
         self.mode = mode
-        self.name = text("name", script() if name is None else name)
+        self.name, source = named(name)
         self.tags = checked_tags(tags)
         self._location = resolve(db_file)
         asked = None if run_uuid is None else run_identity(run_uuid)
@@ -91,8 +91,7 @@ class Benchmark:
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
         look(self._location, mode if self._joins is None else "a")
         seconds = checked_seconds("flush_interval", flush_interval)
-        name_source = NameSource.SCRIPT if name is None else NameSource.USER
-        described = self.uuid, self.description, self.name, self.tags, collector, seconds, name_source
+        described = self.uuid, self.description, self.name, self.tags, collector, seconds, source
         replacing = mode == "w" and not begun_within(self._location.key)
         self._settings = RunSettings.described(self._location, replacing, *described)
         self.before_end = LastActions()
@@ -159,11 +158,6 @@ class Benchmark:
         )  # fmt: skip
         place, recorder = (self._location.url, self.uuid), self._recorders.get(self.uuid)
         return received, (make, place, recorder and recorder.address)
-
-    def name_after_command(self, name: str) -> None:
-        """Give the run a name for as long as no program that joins it has a better one."""
-        self.name = text("name", name)
-        self._settings = self._settings._replace(name=self.name, name_source=NameSource.COMMAND)
 
     def _join(self, address: Address) -> None:
         self._joins, self.uuid = address, address.run

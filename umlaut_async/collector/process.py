@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector import thread
+from umlaut_async.collector import modules, thread
 from umlaut_async.collector.attachment import attach, forward, give_up
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.threads import start_daemon
@@ -29,17 +28,14 @@ _IN_A_THREAD = "the collector could not be started as a process of its own (%s);
 
 _logger = logging.getLogger("umlaut_async")
 
-_START = """
-sys.path.insert(0, sys.argv[2])
-import umlaut_async
-del sys.path[0]
+_START = f"""
+{modules.FIND}
 from umlaut_async.collector.host import main
 main(descriptor)
 """
 _collected: set[Channel] = set()
 """The connections of the runs that are under way."""
 _REAPING = 5.0
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def start(
@@ -115,7 +111,11 @@ def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
     with theirs:
         try:
-            run_python(_START, theirs.fileno(), _ROOT, options="-P", background=True)
+            # Here, so that the import of the package does not wait for it.
+            import json
+
+            places = json.dumps(modules.places())
+            run_python(_START, theirs.fileno(), places, modules.PACKAGE, options=modules.options(), background=True)
         except OSError as error:
             return str(error)
     return None

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async.arguments import CommandName
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.collector.address import VARIABLE
 from umlaut_async.commands.attending import Attendant, die_of
@@ -75,9 +76,8 @@ def measure(command: Sequence[str], run: Run) -> Measured:
             execute(command, environment())
         except OSError as error:
             raise NoCommandError(command[0], error.errno or 0) from None
-    benchmark = Benchmark(run.db_file, run.description, name=run.name, tags=run.tags, run_uuid=run.run_uuid)
-    if run.name is None:
-        benchmark.name_after_command(os.path.basename(command[0]))
+    name = CommandName(os.path.basename(command[0])) if run.name is None else run.name
+    benchmark = Benchmark(run.db_file, run.description, name=name, tags=run.tags, run_uuid=run.run_uuid)
     attendant = Attendant()
     held = HeldCommand(command, attendant.mask)
     try:
