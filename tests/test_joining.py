@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from umlaut_async.collector import address
+from umlaut_async.collector import address, registry
 
 if TYPE_CHECKING:
     from tests.support import Rows, RunScript
@@ -273,12 +273,12 @@ def test_the_address_is_private_and_goes_with_the_run(monkeypatch: pytest.Monkey
         address.publish(made)
         assert address.inherited() == [made]
         # It is this process's own, so nothing here joins it.
-        assert address.collector_for("database") is None
+        assert registry.collector_for("database") is None
         monkeypatch.setattr(os, "getpid", lambda: -1)
-        assert address.collector_for("database") == made
-        assert address.collector_for("another") is None
-        assert address.collector_for("database", "run") == made
-        assert address.collector_for("database", "another run") is None
+        assert registry.collector_for("database") == made
+        assert registry.collector_for("another") is None
+        assert registry.collector_for("database", "run") == made
+        assert registry.collector_for("database", "another run") is None
         address.withdraw(made)
         assert address.VARIABLE not in os.environ
     finally:

@@ -1,5 +1,10 @@
 """Measure the stages of machine-learning pipelines, asynchronous ones above all."""
 
+import os as _os
+
+# What is imported later is to be found also where a relative entry of `sys.path` no longer leads to it.
+__path__ = list(map(_os.path.abspath, __path__))
+
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.errors import (
     ArgumentError,

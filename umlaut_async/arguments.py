@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from umlaut_async.collector.launchers import shared_run
+from umlaut_async.collector.settings import NameSource
 from umlaut_async.errors import ArgumentError, ArgumentTypeError
 from umlaut_async.store.values import storable
 
@@ -26,6 +27,17 @@ def made_by_module() -> bool:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
         frame = frame.f_back
     return frame.f_code.co_name == "<module>"
+
+
+class CommandName(str):
+    """A name of a run that stands for what the programs in a command call it."""
+
+
+def named(name: str | None) -> tuple[str, NameSource]:
+    """Return the name of a run, by default that of the script, and where it comes from."""
+    if name is None:
+        return text("name", script()), NameSource.SCRIPT
+    return text("name", name), NameSource.COMMAND if isinstance(name, CommandName) else NameSource.USER
 
 
 def checked_text(name: str, value: object) -> str:

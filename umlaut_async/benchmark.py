@@ -9,7 +9,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from umlaut_async.arguments import checked_seconds, checked_tags, made_by_module, run_identity, script, text
+from umlaut_async.arguments import checked_seconds, checked_tags, made_by_module, named, run_identity, text
 from umlaut_async.clock import now
 from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.address import begun_within
@@ -108,7 +108,7 @@ class Benchmark:
         self.db_file = db_file
         self.description = text("description", description)
         self.mode = mode
-        self.name = text("name", script() if name is None else name)
+        self.name, source = named(name)
         self.tags = checked_tags(tags)
         self._location = resolve(db_file)
         self._asked = asked = None if run_uuid is None else run_identity(run_uuid)
@@ -122,7 +122,7 @@ class Benchmark:
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
         look(self._location, mode if self._joins is None else "a")
         seconds = checked_seconds("flush_interval", flush_interval)
-        described = self.uuid, self.description, self.name, self.tags, collector, seconds
+        described = self.uuid, self.description, self.name, self.tags, collector, seconds, source
         replacing = mode == "w" and not begun_within(self._location.key)
         self._settings = RunSettings.described(self._location, replacing, *described)
         if collector == "thread" and mode != "r" and self._joins is None:

@@ -58,9 +58,10 @@ class Plan:
         positions: The position of each metric of the stage, by the identity of the metric object.
         readers: What reads the edges, in the order of the record.
         subscriptions: The series that the stage samples, each with the position of its edge reading or None.
+        kind: The kind of the stage.
     """
 
-    __slots__ = ("link", "positions", "readers", "stage", "subscriptions")
+    __slots__ = ("kind", "link", "positions", "readers", "stage", "subscriptions")
 
     def __init__(
         self,
@@ -69,9 +70,11 @@ class Plan:
         positions: dict[int, int],
         readers: tuple[Callable[[], Reading], ...],
         subscriptions: tuple[tuple[Subscription, int | None], ...],
+        kind: str,
     ) -> None:
         self.link = link
         self.stage = stage
         self.positions = positions
         self.readers = readers
         self.subscriptions = subscriptions
+        self.kind = kind

@@ -129,4 +129,4 @@ class Stage:
             )
         positions = {id(metric): position for position, metric in enumerate(self._metrics)}
         link.append(StageRecord(number, self._name, self._kind, tuple(records)))
-        return Plan(link, number, positions, tuple(readers), tuple(subscriptions.items()))
+        return Plan(link, number, positions, tuple(readers), tuple(subscriptions.items()), self._kind)

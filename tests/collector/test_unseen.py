@@ -125,7 +125,7 @@ def run_into_file(tmp_path: Path, program: str, *arguments: str) -> str:
     """Return what a program that is run unseen writes into the file that it inherits."""
     path = tmp_path / "written"
     with path.open("w") as file:
-        unseen.run_python(f"out = os.fdopen(descriptor, 'w')\n{program}", file.fileno(), *arguments, options="-IS")
+        unseen.run_python(f"out = os.fdopen(descriptor, 'w')\n{program}", file.fileno(), *arguments, options=["-IS"])
     return path.read_text()
 
 
@@ -185,7 +185,7 @@ from umlaut_async.collector import unseen
 
 def ours():
     with open(os.memfd_create("ours"), "r+b") as file:
-        unseen.run_python("open('ours begun', 'w').close(); open('ours').close()", file.fileno(), options="-IS")
+        unseen.run_python("open('ours begun', 'w').close(); open('ours').close()", file.fileno(), options=["-IS"])
 
 def theirs():
     os.system(": > 'theirs begun'; cat theirs")

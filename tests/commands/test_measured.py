@@ -235,9 +235,8 @@ def test_a_measured_command_within_a_measured_command(
     inner = [*UMLAUT, "run", "--summary", "--interval", "0.02", "--db", database, *named, "--"]
     done = run(*inner, *command)
     assert (done.returncode, done.stdout) == (0, "")
-    said, *summary = done.stderr.splitlines()
-    assert said == "umlaut: --name and --tag not used, since the command takes part in a run that has begun"
-    assert len(rows("select uuid from run")) == 1
+    summary = done.stderr.splitlines()
+    assert rows("select name, tags from run") == [{"name": "inner", "tags": '["mine"]'}]
     assert {"time", "CPU", "I/O", "exit"} <= {line.split()[0] for line in summary if line.strip()}
     assert umlaut("run", "--interval", "0.02", "--db", database, "--", *command).returncode == 0
     within, alone = (call for call in ended_calls() if call["name"] == shlex.join(command))

@@ -67,7 +67,8 @@ def forward(
     from umlaut_async.collector.wire import Hello
 
     settled.set()
-    hello = Hello(os.getpid(), settings, settings.location.key, settings.uuid, parent)
+    program = None if settings.joins is None else settings.described_as
+    hello = Hello(os.getpid(), settings, settings.location.key, settings.uuid, parent, program=program)
     forwarder = Forwarder(hello, channel, link, ledger, opened, joined=settings.is_shared or settings.is_worker)
     reason = StoreError("the run has ended")
     try:

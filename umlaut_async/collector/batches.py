@@ -20,7 +20,8 @@ class Rest(NamedTuple):
     """The keys of calls that were stored as running, and of whose end nothing will be stored."""
     tails: list[TailWrite]
     running: Sequence[Row]
-    environment: dict[str, Any] | None
+    run: dict[str, Any]
+    """What columns of the run are to hold; tags come to those that it has."""
 
 
 class Doubt(NamedTuple):

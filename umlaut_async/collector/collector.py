@@ -14,6 +14,7 @@ from umlaut_async.collector.balance import Watched
 from umlaut_async.collector.description import describe
 from umlaut_async.collector.discarding import EXCLUDED, NO_DATABASE, Excluded, discard
 from umlaut_async.collector.door import Door
+from umlaut_async.collector.introductions import Introductions, command_of
 from umlaut_async.collector.pacing import paced
 from umlaut_async.collector.sampler import Sampler
 from umlaut_async.collector.storing import Storing, as_store_error
@@ -45,6 +46,8 @@ _QUIETLY = 50
 """How many times as long as the last time it then takes until that is done again."""
 _ENVIRONMENT_PATIENCE = 0.5
 """How many seconds the end of a run waits for the description of what it ran on."""
+_PARENT_PATIENCE, _PARENT_LOOK = 0.2, 0.01
+"""For how many seconds a process waits for the one from which it was forked, and how often it looks for that."""
 
 
 class Collector:
@@ -102,6 +105,9 @@ class Collector:
         """The module of that name, once it is imported."""
         self._tried = asyncio.Event()
         """Set when the database is open, or could not be opened."""
+        self._introductions = Introductions(settings)
+        self._processes: dict[int, int] = {}
+        """The keys of the processes of the run by their pids, also of those that have ended."""
         self._vitals = Vitals()
         self._watched = Watched()
         self._watched.ledgers.append(ledger)
@@ -168,13 +174,15 @@ class Collector:
         if self._writer is None:
             return False
         sampler = Sampler(events.append, logged=self._logged)
-        parent = next((intake.process_id for intake in self._intakes if intake.pid == hello.parent), None)
+        parent = None if hello.parent is None else await self._process_of(hello.parent)
+        above = command_of(hello.pid, self._intakes)
         first = self._intakes[0]
         if is_employer := self._settings.employer is not None and hello.pid == self._pid and first.link is self._link:
             # Its workers have begun the run in its name. It ends the run as any process does that has begun one.
             intake = self._opening.take_over(self._writer, first, link, sampler, ledger, events)
         else:
-            intake = await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events)
+            intake = await self._opening.join_run(self._writer, hello.pid, parent, link, sampler, ledger, events, above)
+        self._introductions.take(hello, self._writer, events, of_command=above is not None)
         self._listen(link, sampler)
         self._watched.ledgers.append(ledger)
         self._watched.samplers.append(sampler)
@@ -188,7 +196,15 @@ class Collector:
         self._excluded.append(Excluded(link, ledger, failure, NO_DATABASE if refusal is None else EXCLUDED))
         link.listen(asyncio.get_running_loop(), self._attention.set)
 
+    async def _process_of(self, pid: int) -> int | None:
+        """Return the key of a process that takes part, or is about to: a child may come before its parent."""
+        deadline = time.monotonic() + _PARENT_PATIENCE
+        while pid not in self._processes and time.monotonic() < deadline:
+            await asyncio.sleep(_PARENT_LOOK)
+        return self._processes.get(pid)
+
     def _add(self, intake: Intake, in_place_of: Intake | None = None) -> None:
+        self._processes[intake.pid] = intake.process_id
         if in_place_of is None:
             self._intakes.append(intake)
         else:

@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 class _Plan(NamedTuple):
     stage: int
+    kind: str
 
 
 class DistantCall:
     """A call of another process that has not ended, as far as is known."""
 
-    def __init__(self, opened: wire.OpenCall) -> None:
+    def __init__(self, opened: wire.OpenCall, kind: str) -> None:
         self.number = opened.number
-        self.plan = _Plan(opened.stage)
+        self.plan = _Plan(opened.stage, kind)
         self.parent = opened.parent
         self.task = opened.task
         self.started = opened.started
@@ -77,6 +78,7 @@ class Connection:
         self._ledger = ledger
         self._report = report
         self._stages: dict[int, list[tuple[Series | LoopSeries, int | None]]] = {}
+        self._kinds: dict[int, str] = {}
         self._early: dict[int, list[tuple[int, int, int]]] = {}
         """Signals of series that are not announced yet."""
         self._reply = wire.Reply()
@@ -149,6 +151,7 @@ class Connection:
         return Probe(key, _not_read, announced.source, Place(announced.place), rate, announced.provenance)
 
     def _add_stage(self, stage: StageRecord) -> None:
+        self._kinds[stage.number] = stage.kind
         self._stages[stage.number] = [
             (self.link.sources[metric.series], metric.edge) for metric in stage.metrics if metric.series is not None
         ]
@@ -158,7 +161,8 @@ class Connection:
         if isinstance(known := self.link.open_calls.get(opened.number), DistantCall):
             known.go_on(opened)
             return
-        self.link.open_calls[opened.number] = DistantCall(opened)  # type: ignore[assignment]  # as far as it is needed
+        call = DistantCall(opened, self._kinds[opened.stage])
+        self.link.open_calls[opened.number] = call  # type: ignore[assignment]  # as far as it is needed
         for series, _ in self._stages[opened.stage]:
             if isinstance(series, LoopSeries):
                 continue

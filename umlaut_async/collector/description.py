@@ -42,14 +42,14 @@ async def describe(settings: RunSettings, writer: Writer, settled: Told, gpus_kn
         while (environment := await in_thread(lambda: next(steps, None))) is not None:
             if settings.beside:
                 environment["within"] = [address.run for address in settings.beside]
-            writer.describe(environment)
+            writer.describe(environment=environment)
             settled.set()
             described = environment
         await in_thread(lambda: tell(settings.beside, settings))
         if not settings.gpus:
             await gpus_known.wait()
             if nvml.wanted():
-                writer.describe(await in_thread(lambda: _with_gpus(described)))
+                writer.describe(environment=await in_thread(lambda: _with_gpus(described)))
     except Exception:
         _logger.exception("the environment could not be described, which is a defect of umlaut_async")
     settled.set()

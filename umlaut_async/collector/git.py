@@ -40,7 +40,7 @@ def _asked_unseen(directory: str | None, timeout: float) -> dict[str, Any]:
         raise OSError("this system has no files in memory")
     with open(os.memfd_create("umlaut_async"), "r+b") as file:
         folder = os.path.dirname(os.path.abspath(__file__))
-        unseen.run_python(_ASK, file.fileno(), folder, directory or "", str(timeout), options="-IS")
+        unseen.run_python(_ASK, file.fileno(), folder, directory or "", str(timeout), options=["-IS"])
         file.seek(0)
         answer = file.read()
     try:

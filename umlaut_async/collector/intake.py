@@ -14,7 +14,7 @@ from umlaut_async.collector.death import is_orderly
 from umlaut_async.collector.lacks import dropped_records, dropped_samples, missed_ticks
 from umlaut_async.collector.limits import FULL
 from umlaut_async.probes import FIRST_DEADLINE
-from umlaut_async.records import LOST, CallRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
+from umlaut_async.records import COMMAND, LOST, CallRecord, FlushRequest, Record, StageRecord, ValueRecord, is_counted
 from umlaut_async.store.deaths import Death, OpenCall, Witness
 from umlaut_async.store.models import key
 
@@ -98,6 +98,12 @@ class Intake:
         """Records that were dropped since this was last reported, by the reason."""
         self.missed = self.samples_dropped = 0
         """How many ticks were missed, and samples dropped, from the beginning of the process."""
+
+    @property
+    def command(self) -> int | None:
+        """The key of the call of its process that is a command which that measures, while it runs."""
+        calls = self.link.open_calls.copy()
+        return next((key(self.process_id, each) for each in calls if calls[each].plan.kind == COMMAND), None)
 
     @property
     def first(self) -> float:

@@ -88,6 +88,7 @@ async def join_run(
     sampler: Sampler,
     ledger: Ledger,
     events: list[EventRecord],
+    above: int | None,
 ) -> Intake:
     """Let another process take part in a run, and return what takes its records.
 
@@ -99,13 +100,14 @@ async def join_run(
         sampler: What answers edge requests.
         ledger: Where its records are counted.
         events: Where its events are left.
+        above: The key of the call that all of its own lie in.
 
     Raises:
         StoreError: The database cannot be written.
     """
     process = await with_room(lambda: _process(pid, writer.epoch + now()))
     process_id = await writer.join(process, ledger)
-    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, writer.epoch, sampler.began)
+    rows = Rows(process_id, parent, link.sources, sampler.faults, events.append, writer.epoch, sampler.began, above)
     return Intake(pid, link, sampler, rows, writer, ledger, events, is_worker=True)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from umlaut_async.collector import thread
+from umlaut_async.collector import modules, thread
 from umlaut_async.collector.attachment import attach, forward, give_up
 from umlaut_async.collector.channel import Channel
 from umlaut_async.collector.threads import start_daemon
@@ -31,24 +30,19 @@ _IN_A_THREAD = "the collector could not be started as a process of its own (%s);
 
 _logger = logging.getLogger("umlaut_async")
 
-_START = """
-sys.path.insert(0, sys.argv[2])
-import umlaut_async
-del sys.path[0]
+_START = f"""
+{modules.FIND}
 from umlaut_async.collector.host import main
 main(descriptor)
 """
-_START_FOR_WORKERS = """
-sys.path.insert(0, sys.argv[2])
-import umlaut_async
-del sys.path[0]
+_START_FOR_WORKERS = f"""
+{modules.FIND}
 from umlaut_async.collector.host import collect_workers
-collect_workers(descriptor, int(sys.argv[3]), int(sys.argv[4]))
+collect_workers(descriptor, int(sys.argv[4]), int(sys.argv[5]))
 """
 _collected: set[Channel] = set()
 """The connections of the runs that are under way."""
 _REAPING = 5.0
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def start(
@@ -128,10 +122,18 @@ def _launch(theirs: socket.socket) -> str | None:
     """Start the process; return why it could not be, if so."""
     with theirs:
         try:
-            run_python(_START, theirs.fileno(), _ROOT, options="-P", background=True)
+            _run(_START, theirs)
         except OSError as error:
             return str(error)
     return None
+
+
+def _run(program: str, inherited: socket.socket, *words: str) -> None:
+    # Here, so that the import of the package does not wait for it.
+    import json
+
+    found = json.dumps(modules.places()), modules.PACKAGE
+    run_python(program, inherited.fileno(), *found, *words, options=modules.options(), background=True)
 
 
 def launch_for_workers(listening: socket.socket, employer: Identity) -> None:
@@ -144,8 +146,7 @@ def launch_for_workers(listening: socket.socket, employer: Identity) -> None:
     Raises:
         OSError: It cannot be started.
     """
-    words = str(employer.pid), str(employer.started)
-    run_python(_START_FOR_WORKERS, listening.fileno(), _ROOT, *words, options="-P", background=True)
+    _run(_START_FOR_WORKERS, listening, str(employer.pid), str(employer.started))
 
 
 def _reap_adopted() -> None:

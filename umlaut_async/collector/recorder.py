@@ -19,6 +19,7 @@ from umlaut_async.collector.limits import Tally
 from umlaut_async.collector.link import Link
 from umlaut_async.collector.outcome import Outcome
 from umlaut_async.collector.threads import start_daemon
+from umlaut_async.collector.uncaught import ending_at_exit
 from umlaut_async.errors import StoreError
 from umlaut_async.records import CLOSED, Ending, FlushRequest
 
@@ -284,11 +285,7 @@ def _await_opening() -> None:
 
 def _end_all() -> None:
     """End the runs that nobody closed, in a bounded time."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    began = _exit_began[0] if _exit_began else now()
-    ending = (
-        Ending("ok", "exit", began) if error is None else Ending("error", f"exception: {type(error).__name__}", began)
-    )
+    ending = ending_at_exit(_exit_began[0] if _exit_began else now())
     waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
         waiting[recorder] = answered = threading.Event()

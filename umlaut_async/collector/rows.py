@@ -88,6 +88,7 @@ class Rows:
         report: Takes the events that come up.
         epoch: When the clock of `now()` stood at 0, in nanoseconds since the epoch.
         ready: When the collector began to take readings.
+        above: The key of the call that all others lie in.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Rows:
         report: Callable[[EventRecord], None],
         epoch: int = 0,
         ready: int = 0,
+        above: int | None = None,
     ) -> None:
         self._faults = faults
         self.process_id = process_id
@@ -109,6 +111,7 @@ class Rows:
         self._parent_base = None if parent is None else key(parent, 0)
         self._epoch = epoch
         self._ready = ready
+        self._above = above
         self._result_ids = itertools.count(self._base + 1)
         self._event_ids = itertools.count(self._base + 1)
         self._reported: set[tuple[str, ...]] = set()
@@ -308,9 +311,9 @@ class Rows:
             task = self._threads[task]
         elif not task.isascii():
             task = storable(task)
-        above = None if parent is None else base + parent
+        above = self._above if parent is None else base + parent
         if parent is not None and parent & IN_PARENT:
-            above = None if self._parent_base is None else self._parent_base + (parent ^ IN_PARENT)
+            above = self._above if self._parent_base is None else self._parent_base + (parent ^ IN_PARENT)
         return base + number, self.process_id, number, above, stage.name, stage.kind, task, self._epoch + started
 
     def _report_absent(self, kind: str, described: tuple[str, str, str, str]) -> None:

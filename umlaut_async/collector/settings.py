@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import IntEnum
 from typing import NamedTuple, Self
 
 from umlaut_async.clock import epoch, now
@@ -13,6 +14,25 @@ from umlaut_async.collector.registry import Identity  # noqa: TC001  # its field
 from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
 from umlaut_async.store.replacing import Replacing
+
+
+class NameSource(IntEnum):
+    """Where the name of a run comes from, the best source last."""
+
+    COMMAND = 0
+    """It is that of the command which `umlaut run` measures."""
+    SCRIPT = 1
+    """It is the file name of the script."""
+    USER = 2
+
+
+class Description(NamedTuple):
+    """How a program describes its run."""
+
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    name_source: NameSource = NameSource.USER
 
 
 class RunSettings(NamedTuple):
@@ -58,6 +78,12 @@ class RunSettings(NamedTuple):
     """Whether the process is another one's worker, which may be ended without notice right after a call."""
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
+    name_source: NameSource = NameSource.USER
+
+    @property
+    def described_as(self) -> Description:
+        """How the program describes the run."""
+        return Description(self.name, self.description, self.tags, self.name_source)
 
     @property
     def kind(self) -> str:
@@ -80,12 +106,13 @@ class RunSettings(NamedTuple):
         tags: tuple[str, ...],
         collector: str,
         flush_interval: float,
+        name_source: NameSource,
     ) -> Self:
         """Return the settings of a run that begins later, if at all, with what is known of this process now."""
         who = Replacing.from_now_on() if replacing else None
         argv, directory = tuple(map(location.shown, sys.argv)), os.getcwd()
         of_user = uuid, description, name, tags, collector, flush_interval
-        return cls(location, who, *of_user, argv, directory, implied=True)
+        return cls(location, who, *of_user, argv, directory, implied=True, name_source=name_source)
 
     def begun(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from umlaut_async.store.inserts import insert_for
 from umlaut_async.store.models import Chunk, Event, Result, Run, Sample, Series, Span
@@ -48,9 +48,16 @@ async def store(session: AsyncSession, run_uuid: str, units: Sequence[Unit], res
     await _RESULTS.run(connection, [row for _, *rows in units for row in rows])
     if rest is not None:
         await _store_samples(session, connection, rest)
-        if rest.environment is not None:
-            run = update(Run).where(Run.uuid == run_uuid)
-            await session.execute(run.values(environment=rest.environment))
+        if rest.run:
+            await _describe(session, run_uuid, rest.run)
+
+
+async def _describe(session: AsyncSession, run_uuid: str, columns: dict[str, Any]) -> None:
+    if "tags" in columns:
+        # The user may have given and taken some meanwhile.
+        tags = await session.scalar(select(Run.tags).where(Run.uuid == run_uuid).with_for_update())
+        columns = {**columns, "tags": [*dict.fromkeys([*(tags or ()), *columns["tags"]])]}
+    await session.execute(update(Run).where(Run.uuid == run_uuid).values(**columns))
 
 
 async def _store_samples(session: AsyncSession, connection: AsyncConnection, rest: Rest) -> None:

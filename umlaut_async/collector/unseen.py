@@ -24,8 +24,13 @@ _SIGNAL_AT_END_OF_PARENT = 1
 # the open files, since copies would keep open what the program closes meanwhile.
 _SHARED_MEMORY, _SHARED_FILES, _CALLER_WAITS, _TELL_PID = 0x100, 0x400, 0x4000, 0x100000
 
+# A folder of PYTHONPATH comes last: what is there may be meant for others, and must hide nothing of Python's own.
 _BEGIN = f"""
-import os, signal, sys
+import os, sys
+given = set() if sys.flags.ignore_environment else set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+given |= {{os.path.realpath(entry) for entry in given if entry}}
+sys.path.sort(key=lambda entry: entry in given or os.path.realpath(entry) in given)
+import signal
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 descriptor = int(sys.argv[1])
 for number in map(int, os.listdir("/proc/self/fd")):
@@ -49,11 +54,13 @@ signal.pthread_sigmask(signal.SIG_SETMASK, ())
 """
 
 
-def run_python(program: str, descriptor: int, *arguments: str, options: str, background: bool = False) -> None:
+def run_python(
+    program: str, descriptor: int, *arguments: str, options: Sequence[str], background: bool = False
+) -> None:
     """Run a program in a Python of its own, which no `wait` tells of, and wait for its end.
 
     Args:
-        program: Its text; it has its `descriptor` and `sys`.
+        program: Its text; it has its `descriptor`, `os` and `sys`.
         descriptor: The file that it inherits, and no other one.
         arguments: What it finds in `sys.argv` from the third on.
         options: Those of Python.
@@ -63,10 +70,10 @@ def run_python(program: str, descriptor: int, *arguments: str, options: str, bac
     Raises:
         OSError: Nothing can be run so on this system.
     """
-    if not sys.executable:
+    if not sys.executable or getattr(sys, "frozen", False):
         raise OSError("this Python is part of another program")
     text = f"# {helpers.NAME}{_BEGIN}{_DEAF if background else ''}{_HEAR}{program}"
-    command = shlex.join([sys.executable, options, "-c", text, str(descriptor), *arguments])
+    command = shlex.join([sys.executable, *options, "-c", text, str(descriptor), *arguments])
     redirected = f"{command} </dev/null >/dev/null 2>&1"
     os.set_inheritable(descriptor, True)
     _run_in_shell(f"{redirected} &" if background else f"exec {redirected}")

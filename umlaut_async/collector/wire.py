@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 # The decoders look up the types of fields.
-from umlaut_async.collector.settings import RunSettings  # noqa: TC001
+from umlaut_async.collector.settings import Description, RunSettings  # noqa: TC001
 from umlaut_async.records import Ending, StageRecord, Status, Steps, ValueRecord
 from umlaut_async.scalars import underived
 
@@ -27,6 +27,8 @@ class Hello(NamedTuple):
     """The process from which it was forked."""
     shown: str = ""
     """The name of the database, as it may be shown."""
+    program: Description | None = None
+    """How its program describes the run that it joins."""
 
 
 class AnnouncedSeries(NamedTuple):

@@ -89,7 +89,8 @@ class Writer:
         self._unrecorded: list[int] = []
         self._new_series: list[Row] = []
         self._provenance: dict[int, str] = {}
-        self._environment: dict[str, Any] | None = None
+        self._run: dict[str, Any] = {}
+        """What columns of the run are to hold; tags come to those that it has."""
         self.doubt: Doubt | None = None
         """The last transaction, where nobody knows what became of it."""
 
@@ -206,10 +207,10 @@ class Writer:
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
         self._new_series.append((series_id, process_id, *described))
 
-    def describe(self, environment: dict[str, Any]) -> None:
-        """Take what the environment of the run turned out to be."""
+    def describe(self, **columns: Any) -> None:
+        """Take what the run turned out to be, by the columns that say so."""
         if self._describes:
-            self._environment = environment
+            self._run |= columns
 
     async def write(self, seen: int, running: Sequence[Row], durable: bool) -> None:
         """Store everything that was added.
@@ -309,7 +310,7 @@ class Writer:
     def _rest(self, running: Sequence[Row]) -> Rest:
         tails = [write for tail in self._tails.values() if (write := tail.write()) is not None]
         added = self._events.copy(), self._new_series.copy(), self._unrecorded.copy()
-        return Rest(*added, tails, running, self._environment)
+        return Rest(*added, tails, running, self._run.copy())
 
     async def _transact(self, units: Sequence[Unit], rest: Rest | None, seen: int, durable: bool) -> None:
         # Every transaction that must be on disk has to write something, and the heartbeat always does.
@@ -331,8 +332,9 @@ class Writer:
         del self._new_series[: len(rest.series)]
         del self._events[: len(rest.events)]
         del self._unrecorded[: len(rest.unrecorded)]
-        if self._environment is rest.environment:
-            self._environment = None
+        for column, value in rest.run.items():
+            if self._run.get(column) is value:
+                del self._run[column]
         for write in rest.tails:
             write.tail.written(write)
 

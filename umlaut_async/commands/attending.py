@@ -8,10 +8,9 @@ import resource
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from umlaut_async.commands.witness import Witness
+from umlaut_async.commands.companions import Companions, is_stopped
 
 if TYPE_CHECKING:
     import threading
@@ -24,6 +23,8 @@ _NO_CORE = 1
 """The limit at which the kernel writes no core file, and gives none to a program either."""
 _CHANGES = os.WEXITED | os.WSTOPPED | os.WNOHANG
 _STOPPED = (os.CLD_STOPPED, os.CLD_TRAPPED)
+_OPPOSITE: dict[int, int] = {signal.SIGTSTP: signal.SIGCONT, signal.SIGCONT: signal.SIGTSTP}
+"""What takes back a signal that has come before it."""
 _LOOK = 0.02
 """How often something is looked at that is waited for, in seconds."""
 
@@ -35,22 +36,21 @@ class Attendant:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
         """The signals that were blocked before."""
-        self._witness = Witness()
+        self._companions = Companions()
         self.last: int | None = None
         """The last signal that was passed on, or came to the child as well."""
 
     def attend(self, child: int) -> None:
         """Wait until a child has ended, which is left to be waited for."""
+        self._companions.watch(child, stopping=False)
         while (state := os.waitid(os.P_PID, child, _CHANGES | os.WNOWAIT)) is None or state.si_code in _STOPPED:
-            if state is not None:
-                with contextlib.suppress(ChildProcessError):  # It may have been killed meanwhile.
-                    os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG)
+            if state is None:
+                self._take(signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD}), child)
+            elif (came := signal.sigtimedwait({signal.SIGCONT}, 0)) is not None:
+                # It came after what has stopped the child. To stop now would take it back.
+                self._take(came, child)
+            else:
                 self._stop(state.si_status, child)
-                continue
-            number = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD}).si_signo
-            if number != signal.SIGCHLD:
-                self.last = number
-                self._pass_on(number, child)
 
     def wait(self, answered: threading.Event, patience: float, deaf: float) -> int | None:
         """Wait until something is answered, or this process is told to end; return the signal that says so.
@@ -69,32 +69,46 @@ class Attendant:
 
     def dismiss(self) -> None:
         """Attend to no child any more; signals are not heard until the end of this process."""
-        self._witness.close()
+        self._companions.close()
 
     def close(self) -> None:
         """Let go of the signals again."""
-        self._witness.close()
+        self._companions.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
     def forget(self) -> None:
         """Let go of them in a forked child, which has them for itself."""
-        self._witness.forget()
+        self._companions.forget()
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+    def _take(self, came: signal.struct_siginfo, child: int) -> None:
+        if came.si_signo != signal.SIGCHLD and not self._companions.woke(came):
+            self.last = came.si_signo
+            self._pass_on(came.si_signo, child)
 
     def _pass_on(self, number: int, child: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # What was sent to all processes of the group, as the terminal does, the child has got itself.
-            if not self._witness.saw(number) or os.getpgid(child) != os.getpgrp():
+            if self._companions.saw(number) and os.getpgid(child) == os.getpgrp():
+                return
+            if _OPPOSITE.get(number) not in signal.sigpending():
                 os.kill(child, number)
 
     def _stop(self, number: int, child: int) -> None:
-        if not _is_stopped(child):
-            return  # It goes on already.
-        # Sent while it is blocked, so that it is one with what the terminal may have sent.
-        os.kill(os.getpid(), number)
         if number in PASSED_ON:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-            signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+            # Else the witness would tell of it when this process is sent the next one, alone.
+            self._companions.saw(number)
+        self._companions.watch(child, stopping=True)
+        if signal.SIGCONT not in signal.sigpending():
+            with contextlib.suppress(ChildProcessError):  # It may have been killed meanwhile.
+                os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG)
+            if is_stopped(child):
+                # Sent while it is blocked, so that it is one with what the terminal may have sent.
+                os.kill(os.getpid(), number)
+                if number in PASSED_ON:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+                    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        self._companions.watch(child, stopping=False)
 
 
 def end_as(status: int) -> NoReturn:
@@ -122,11 +136,3 @@ def die_of(number: int) -> NoReturn:
 def _flush() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return True
-    return fields[0] in b"Tt"

@@ -7,12 +7,12 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async.arguments import CommandName
 from umlaut_async.benchmark import Benchmark
-from umlaut_async.collector.address import VARIABLE, inherited
+from umlaut_async.collector.address import VARIABLE
 from umlaut_async.commands.attending import Attendant, die_of
 from umlaut_async.commands.choosing import Wanted, metrics_for
 from umlaut_async.commands.finding import NoCommandError, check
@@ -76,7 +76,7 @@ def measure(command: Sequence[str], run: Run) -> Measured:
             execute(command, environment())
         except OSError as error:
             raise NoCommandError(command[0], error.errno or 0) from None
-    name = os.path.basename(command[0]) if run.name is None else run.name
+    name = CommandName(os.path.basename(command[0])) if run.name is None else run.name
     benchmark = Benchmark(run.db_file, run.description, name=name, tags=run.tags, run_uuid=run.run_uuid)
     attendant = Attendant()
     held = HeldCommand(command, attendant.mask)
@@ -87,22 +87,11 @@ def measure(command: Sequence[str], run: Run) -> Measured:
         shown = shlex.join(map(resolve(run.db_file).shown, command))[:LONGEST]
         stage = Stage(tuple(metrics_for(run.wanted, watched)), benchmark, COMMAND, shown)
         _open(benchmark, attendant)
-        _say_what_is_not_used(run, benchmark)
     except BaseException:
         held.release()
         attendant.close()
         raise
     return Measured(_run(command, held, watched, stage, benchmark, attendant), benchmark.uuid)
-
-
-def _say_what_is_not_used(run: Run, benchmark: Benchmark) -> None:
-    options = ("--description", run.description), ("--name", run.name), ("--tag", run.tags)
-    given = [option for option, value in options if value]
-    of_others = {address.run for address in inherited() if address.pid != os.getpid()}
-    if given and sys.stderr is not None and benchmark.uuid in of_others:
-        what = " and ".join(given)
-        sys.stderr.write(f"umlaut: {what} not used, since the command takes part in a run that has begun\n")
-        sys.stderr.flush()
 
 
 def _run(
