@@ -45,7 +45,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("collector", ["thread", "process"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_a_worker_with_a_run_of_its_own_stores_it(
+def test_a_worker_that_alone_records_has_the_run_of_its_parent(
     run_script: RunScript, rows: Rows, method: str, collector: str
 ) -> None:
     ended = run_script(OWN, method, collector)
@@ -53,7 +53,7 @@ def test_a_worker_with_a_run_of_its_own_stores_it(
     assert rows("select count(*) as n from span where status = 'ok'") == [{"n": 100}]
     assert rows("select value from result where type = 'mine'") == [{"value": 1}]
     assert rows("select status from run") == [{"status": "ok"}]
-    assert rows("select ending from process") == [{"ending": "exit"}]
+    assert rows("select ending from process") == 2 * [{"ending": "exit"}]
 
 
 POOL = """

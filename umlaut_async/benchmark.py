@@ -15,8 +15,8 @@ from umlaut_async.collector.account import Accounting
 from umlaut_async.collector.address import begun_within
 from umlaut_async.collector.launchers import shared_run
 from umlaut_async.collector.preload import preload
-from umlaut_async.collector.recorder import Inherited, Recorder
-from umlaut_async.collector.registry import collector_for
+from umlaut_async.collector.recorder import Inherited, Recorder, before_exit
+from umlaut_async.collector.registry import collector_for, find, identity
 from umlaut_async.collector.settings import RunSettings
 from umlaut_async.collector.workers import employer
 from umlaut_async.copies import benchmarks, received
@@ -325,6 +325,14 @@ class Benchmark:
             raise
         return recorder
 
+    def join_workers(self) -> None:
+        """Take part in the run that workers have begun in the name of this process, if they have and it has not."""
+        if self.mode == "r" or not self._is_common or self._closed or self._recorders:
+            return
+        this = identity(os.getpid())
+        if this is not None and find(self._location.key, this, self._settings.kind) is not None:
+            self._begin(implied=True)
+
     def _renew(self) -> None:
         """Let what is recorded next be a new run, or another part in the run of another process."""
         import uuid
@@ -344,7 +352,8 @@ class Benchmark:
             self._inherited = Inherited(recorder.link, self._pid, recorder.address)
             self._joins = recorder.address
         self._pid = os.getpid()
-        self._settings = self._settings._replace(replacing=None)
+        if (who := self._settings.replacing) is not None:
+            self._settings = self._settings._replace(replacing=who.in_worker())
         self._is_common = True
         closed = self._closed
         self._renew()
@@ -382,6 +391,15 @@ class Benchmark:
         else:
             recorder.end(answer, ending)
         self._closed = True
+
+
+def _join_workers() -> None:
+    for benchmark in list(benchmarks):
+        benchmark.join_workers()
+
+
+# What workers have recorded in the name of this process ends with it, and is complete before anybody sees it end.
+before_exit.append(_join_workers)
 
 
 def _end_dropped(recorders: dict[str, Recorder]) -> None:

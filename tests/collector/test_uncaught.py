@@ -122,7 +122,8 @@ def test_an_exception_has_ended_the_program(tmp_path: Path, case: Case) -> None:
 def test_the_program_went_on_after_an_exception(tmp_path: Path, case: Case) -> None:
     ended = run(tmp_path, case)
     assert ("Error" in ended.stderr + ended.stdout) == ("except Zero" not in " ".join(case.arguments))
-    assert ending(tmp_path) == OK
+    # IPython has let go of what was typed before.
+    assert ending(tmp_path) == (OK | {"ending": "dropped"} if "IPython" in case.arguments else OK)
     [calls] = read(tmp_path / "runs.db", "select count(*) from span")
     assert list(calls.values()) == [2]
 

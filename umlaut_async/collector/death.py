@@ -34,15 +34,15 @@ class Watch:
         with contextlib.suppress(AttributeError, OSError):
             self._descriptor = os.pidfd_open(pid)
 
-    async def ended(self) -> bool:
-        """Wait for its end for a bounded time; return whether it has ended, as far as can be told."""
+    async def ended(self, patience: float | None = _PATIENCE) -> bool:
+        """Wait for its end, at most this many seconds; return whether it has ended, as far as can be told."""
         if self._descriptor is None:
             return not Path(f"/proc/{self._pid}").exists()
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(self._descriptor, readable.set)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(patience):
                 await readable.wait()
         except TimeoutError:
             return False

@@ -180,6 +180,12 @@ async def _first_worker(listening: socket.socket) -> tuple[Reception, Hello]:
 
 async def _end_with_employer(employer: Identity, link: Link, door: Door) -> None:
     """End the run when the process has ended, and its workers too, or after a while."""
+    watch = Watch(employer.pid)
+    try:
+        if registry.is_alive(employer):
+            await watch.ended(patience=None)
+    finally:
+        watch.close()
     while registry.is_alive(employer):
         await asyncio.sleep(_LOOK)
     ended = now()

@@ -9,9 +9,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from umlaut_async.collector import thread
 from umlaut_async.collector.attachment import attach, forward
 from umlaut_async.collector.channel import Channel
-from umlaut_async.collector.meeting import Meeting, meet
+from umlaut_async.collector.meeting import meet
 from umlaut_async.collector.signals import LAST_TAG
 from umlaut_async.collector.threads import start_daemon
 from umlaut_async.errors import StoreError
@@ -32,6 +33,8 @@ _PATIENCE = 10.0
 _REFUSALS = 2.0
 """How many seconds it may refuse: nobody listens where the collector was killed."""
 _PAUSE = 0.02
+_MEETINGS = 3
+"""How often a worker looks for the run that it shares."""
 
 
 def start(
@@ -61,22 +64,24 @@ def start(
     attach(channel, link)
 
     def work() -> None:
-        reason = StoreError("the collector of the run cannot be reached")
+        failed = "cannot be reached"
         try:
-            meeting = Meeting(settings.joins) if settings.joins is not None else meet(settings)
-            if meeting is not None and _connect(channel, meeting.address):
-                if meeting.listening is not None:
-                    meeting.launch(settings)
-                reached = settings._replace(address=meeting.address)
-                if forward(reached, parent, channel, link, ledger, opened, settled, unmeasured):
-                    return
+            if (reached := _reach(settings, channel)) is not None and forward(
+                reached, parent, channel, link, ledger, opened, settled, unmeasured
+            ):
+                return
+            if settings.joins is None:
+                alone = settings._replace(collector="thread", employer=None)
+                thread.collect_instead(channel, alone, link, ledger, opened, settled)
+                return
         except Exception as error:
-            reason = StoreError(f"the collector of the run cannot be used, which is a defect: {error!r}")
+            failed = f"cannot be used, which is a defect: {error!r}"
+        reason = StoreError(f"the collector of run {settings.uuid} {failed}")
         try:
             _logger.warning("what runs in this process is not measured: %s", reason)
             channel.close()
             link.explained = True
-            link.ended_elsewhere = settings.joins is None or not settings.joins.is_in_use
+            link.ended_elsewhere = settings.joins is not None and not settings.joins.is_in_use
             link.close(reason)
         finally:
             opened.set()
@@ -103,6 +108,23 @@ def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
             connected.settimeout(1)
             connected.connect(address.socket)
             connected.send(bytes((LAST_TAG,)) + wire.greeting(hello))
+
+
+def _reach(settings: RunSettings, channel: Channel) -> RunSettings | None:
+    """Connect to the collector of the run, and return the settings with its address; None where it is out of reach."""
+    if settings.joins is not None:
+        return settings._replace(address=settings.joins) if _connect(channel, settings.joins) else None
+    try:
+        for _ in range(_MEETINGS):
+            # What was met may end just now, and then another one begins.
+            meeting = meet(settings)
+            if _connect(channel, meeting.address):
+                if meeting.listening is not None:
+                    meeting.launch(settings)
+                return settings._replace(address=meeting.address)
+    except OSError as error:
+        _logger.warning("this process records a run of its own, since it cannot share that of others: %s", error)
+    return None
 
 
 def _connect(channel: Channel, address: Address) -> bool:

@@ -49,14 +49,14 @@ class Meeting(NamedTuple):
             raise
 
 
-def meet(settings: RunSettings) -> Meeting | None:
+def meet(settings: RunSettings) -> Meeting:
     """Return where the workers of a process meet, and begin to listen there if this is the first of them.
 
     Args:
         settings: What the run is, and whose worker this process is.
 
-    Returns:
-        None where there can be no such place.
+    Raises:
+        OSError: There can be no such place.
     """
     assert settings.employer is not None
     which = settings.location.key, settings.employer, settings.kind
@@ -65,7 +65,7 @@ def meet(settings: RunSettings) -> Meeting | None:
         if (found := registry.find(*which)) is not None:
             return Meeting(found)
         if (address := new_address(settings.uuid, settings.location.key)) is None:
-            return None
+            raise OSError("there is no place for its socket")
         try:
             listening = listening_socket(address.socket)
         except OSError:

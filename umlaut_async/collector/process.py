@@ -93,10 +93,8 @@ def start(
                 return
             why = "it ended before it had begun"
         _logger.warning(_IN_A_THREAD, why)
-        channel.close()
-        link.notify = None
-        link.idle.extend(series for series in list(link.series.values()) if series.calls)
-        thread.collect(settings._replace(collector="thread", resumes=True), link, ledger, opened, settled)
+        here = settings._replace(collector="thread", resumes=True)
+        thread.collect_instead(channel, here, link, ledger, opened, settled)
 
     def work() -> None:
         try:

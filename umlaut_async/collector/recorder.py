@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import itertools
 import logging
 import os
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +20,9 @@ from umlaut_async.collector.link import Link
 from umlaut_async.collector.outcome import Outcome
 from umlaut_async.collector.threads import start_daemon
 from umlaut_async.collector.uncaught import ending_at_exit
+from umlaut_async.collector.workers import makers
 from umlaut_async.errors import StoreError
-from umlaut_async.records import CLOSED, Ending, FlushRequest
+from umlaut_async.records import Ending, FlushRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,7 @@ class Recorder:
             self.settled.set()
 
     def _start(self) -> None:
-        _end_with_multiprocessing()
+        _end_with_worker()
         settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
         if settings.is_shared:
             self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
@@ -226,7 +227,7 @@ class Recorder:
     def end_dropped(self) -> None:
         """End the run without waiting, since nothing can record into it any more."""
         if not (self._ended.began or self.link.was_closed):
-            self.end(lambda error: None, CLOSED)
+            self.end(lambda error: None, Ending("ok", "dropped", now()))
 
     def end_at_exit(self, answer: Answer, ending: Ending) -> None:
         """Do what `end` does, at the end of the interpreter, which daemon threads may not notice."""
@@ -274,8 +275,14 @@ class Recorder:
         return Accounting(recorded, stored, dropped, in_flight)
 
 
+before_exit: list[Callable[[], None]] = []
+"""Called when the interpreter is about to end, while threads can still be started."""
+
+
 def _await_opening() -> None:
     _exit_began.append(now())
+    for call in before_exit:
+        call()
     deadline = time.monotonic() + _OPENING
     for recorder in list(_live):
         recorder.link.hurry()
@@ -349,14 +356,13 @@ _ended_with: list[int] = []
 """The process in which that is so, and those from which it was forked."""
 
 
-def _end_with_multiprocessing() -> None:
-    """Have the runs ended at the end of a child of multiprocessing, which calls no other exit functions."""
-    context = sys.modules.get("multiprocessing.process")
-    if context is not None and context.parent_process() is not None and os.getpid() not in _ended_with:
-        from multiprocessing.util import Finalize
-
+def _end_with_worker() -> None:
+    """Have the runs ended at the end of a worker, which calls no other exit functions than those of multiprocessing."""
+    if os.getpid() in _ended_with:
+        return
+    for package, _ in makers():
         _ended_with.append(os.getpid())
-        Finalize(None, _end_all, exitpriority=_LAST)
+        importlib.import_module(f"{package}.util").Finalize(None, _end_all, exitpriority=_LAST)
 
 
 def _await_imports() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.collector.account import Ledger
+    from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
     from umlaut_async.collector.settings import RunSettings
 
@@ -53,6 +54,30 @@ def start(
         collect(settings, link, ledger, opened, settled)
 
     start_daemon(work, "umlaut-collector")
+
+
+def collect_instead(
+    channel: Channel,
+    settings: RunSettings,
+    link: Link,
+    ledger: Ledger,
+    opened: threading.Event,
+    settled: threading.Event,
+) -> None:
+    """Collect a run in this thread, to its end, where a collector in another process was to do that.
+
+    Args:
+        channel: The connection to that, which is closed.
+        settings: What the run is.
+        link: Where the records come from.
+        ledger: Where records are counted.
+        opened: Set when the database was opened, or could not be.
+        settled: Set when everything is imported.
+    """
+    channel.close()
+    link.notify = None
+    link.idle.extend(series for series in list(link.series.values()) if series.calls)
+    collect(settings, link, ledger, opened, settled)
 
 
 def collect(

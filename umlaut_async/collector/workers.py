@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from umlaut_async.collector.registry import Identity, identity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
-_MODULES = ("multiprocessing.process", "multiprocess.process", "billiard.process")
-"""Modules of one make, that tell a worker who its parent is."""
+_PACKAGES = "multiprocessing", "multiprocess"
+"""Those of one make, that tell a worker who its parent is."""
 _RAY_WORKER = "default_worker.py"
 
 _forked_from: int | None = None
@@ -22,18 +23,18 @@ _forking = os.getpid()
 
 def employer() -> Identity | None:
     """Return the process whose worker this one is; None where it is nobody's, or that has ended."""
-    pid = _parent_by_modules() or _parent_by_fork() or _parent_of_ray_worker()
+    pid = next((parent for _, parent in makers()), None) or _parent_by_fork() or _parent_of_ray_worker()
     return None if pid is None else identity(pid)
 
 
-def _parent_by_modules() -> int | None:
-    for name in _MODULES:
-        module: ModuleType | None = sys.modules.get(name)
+def makers() -> Iterator[tuple[str, int]]:
+    """Yield the packages that have started this process as a worker, each with the parent that it tells."""
+    for package in _PACKAGES:
+        module: ModuleType | None = sys.modules.get(f"{package}.process")
         if module is not None and callable(ask := getattr(module, "parent_process", None)):
             parent = ask()
             if parent is not None and isinstance(parent.pid, int):
-                return parent.pid
-    return None
+                yield package, parent.pid
 
 
 def _parent_by_fork() -> int | None:

@@ -48,6 +48,10 @@ class Replacing(NamedTuple):
             since = 0
         return cls(os.getpid(), since, is_worker=True)
 
+    def in_worker(self) -> Self:
+        """Return that a process which was forked meanwhile means to."""
+        return type(self)(os.getpid(), self.since, is_worker=True)
+
 
 def _is_worker() -> bool:
     """Return whether this process was started by multiprocessing."""
