@@ -65,12 +65,22 @@ def run(tmp_path: Path, collector: str, how: str) -> subprocess.Popen[str]:
     )
 
 
+def left_in(folder: Path) -> set[Path]:
+    """Return what is in a folder beside the folder of the entries, which stays."""
+    return {*folder.iterdir()} - {folder / f"umlaut-{os.geteuid()}"}
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return the entries of runs."""
+    return [*(folder / f"umlaut-{os.geteuid()}").iterdir()]
+
+
 def swept(tmp_path: Path, collector: str, among: Path, kept: set[Path]) -> bool:
     """Return whether one more run leaves only so much behind; it sweeps beside what else it does."""
     for _ in range(5):
         with run(tmp_path, collector, "closed") as process:
             assert process.wait(30) == 0
-        if {*among.iterdir()} == kept:
+        if left_in(among) == kept:
             return True
     return False
 
@@ -84,10 +94,12 @@ def test_the_folder_of_a_killed_run_goes_with_the_next_run(folder: Path, tmp_pat
     # The collector in a process of its own outlives the run, and removes the folder itself.
     with run(tmp_path, "thread", "killed") as process:
         assert process.wait(30) == -signal.SIGKILL
-    (left,) = folder.iterdir()
+    (left,) = left_in(folder)
+    assert len(entries(folder)) == 1
     assert swept(tmp_path, "thread", folder, {left}), "that of a collector which may be about to listen is gone"
     aged(left)
     assert swept(tmp_path, "process", folder, set())
+    assert not entries(folder)
 
 
 def test_what_may_be_in_use_is_not_swept(folder: Path, tmp_path: Path) -> None:
@@ -120,16 +132,16 @@ def test_what_may_be_in_use_is_not_swept(folder: Path, tmp_path: Path) -> None:
         listener.listen(1)
         aged(listening)
         deserted = made(f"umlaut-{gone}-{'7' * 12}")
-        assert swept(tmp_path, "thread", folder, kept), f"{deserted} is not all that is gone: {[*folder.iterdir()]}"
+        assert swept(tmp_path, "thread", folder, kept), f"{deserted} is not all that is gone: {left_in(folder)}"
 
 
 CROWDED = """
 import asyncio, errno, os, resource, sys
-from umlaut_async.collector.listening import Listener
+from umlaut_async.collector.listening import Listener, listening_socket
 
 async def main():
     came, tries = [], 0
-    listener = Listener(sys.argv[1], came.append)
+    listener = Listener(sys.argv[1], listening_socket(sys.argv[1]), came.append)
     accept = listener._knocked
 
     def counted():
