@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
 from functools import partial
@@ -271,10 +272,20 @@ class Benchmark:
         return None
 
     def _warn(self) -> None:
-        if not (self._warned or self._explained):
-            self._warned = True
+        if self._warned:
+            return
+        recorder = self._recorders.get(self.uuid)
+        if recorder is not None and recorder.is_over_at_exit:
+            # Threads of the background may go on to the end, which nobody minds.
+            if threading.current_thread() is not threading.main_thread():
+                return
+            why = "the program ends; import umlaut_async before you register an exit handler that calls it"
+        elif self._explained:
+            return
+        else:
             why = "it was closed" if self._closed else "its collector has ended"
-            _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
+        self._warned = True
+        _logger.warning("what runs under benchmark %r is not measured: %s", self.name, why)
 
     @property
     def _explained(self) -> bool:

@@ -192,6 +192,11 @@ class Recorder:
         """Whether the user has ended the run, and not the end of the interpreter."""
         return self._ended.began and not self._left_to_exit
 
+    @property
+    def is_over_at_exit(self) -> bool:
+        """Whether the end of the interpreter has ended the run, and something still goes on."""
+        return self._left_to_exit and self.link.was_closed
+
     def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
         if self._ended.began:
