@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.support import read
@@ -37,3 +41,22 @@ def runs(database: Path) -> list[Row]:
         "select run.*, count(span.id) as calls from run left join process on process.run_uuid = run.uuid"
         " left join span on span.process_id = process.id group by run.uuid order by run.started",
     )
+
+
+def ended_runs(database: Path, patience: float = 15) -> list[Row]:
+    """Return the runs once none is running, since a collector of its own outlives the program a little."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with suppress(sqlite3.OperationalError):  # It may still be made.
+            if (found := runs(database)) and all(run["status"] != "running" for run in found):
+                return found
+        time.sleep(0.05)
+    return runs(database)
+
+
+def samples(database: Path) -> list[int]:
+    """Return the times of all samples, in order."""
+    times = [row["t"] for row in read(database, "select t from sample")]
+    for row in read(database, "select times from chunk"):
+        times += array("q", row["times"])
+    return sorted(times)

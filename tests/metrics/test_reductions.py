@@ -58,7 +58,7 @@ def test_cpu_is_the_exact_difference_over_the_time_between_the_readings() -> Non
 def test_io_adds_what_was_read_and_written() -> None:
     value, data = reduce("io", None, IOCounters(0, 0, 0, 0), IOCounters(3 * MIB, MIB, 7, 5))
     assert value == 2
-    assert {name: data[name] for name in IOCounters._fields} == {
+    assert {name: data[name] for name in ("read", "written", "rchar", "wchar")} == {
         "read": 3 * MIB,
         "written": MIB,
         "rchar": 7,

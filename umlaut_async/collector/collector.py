@@ -219,8 +219,9 @@ class Collector:
                 self._settings, self._pid, self._link, self._sampler, self._ledger, self._events
             )
             # Who has called `open()` waits for it. Otherwise a stage is running, and is not to pay for it.
+            beside_stage = self._settings.implied and self._settings.collector == "thread"
             self._writer, intake = await (
-                paced(opening, self._rest, lambda: not in_transaction.get()) if self._settings.implied else opening
+                paced(opening, self._rest, lambda: not in_transaction.get()) if beside_stage else opening
             )
             self._add(intake)
             self._storing = Storing(self._settings, self._writer, self._intakes, self._watched)

@@ -100,13 +100,12 @@ class Forwarder:
             await self._channel.send(wire.greeting(self._hello))
         if self._joined:
             # What it has may be all that there ever is of it: it is sent, and kept there until it is let in.
+            self._link.deliver = self._deliver
             self._link.hasten()
         else:
             await self._first(self._answered.wait(), self._channel.ended())
         if self._joined or self._answered.is_set():
             self._link.announce = self._announce
-            if self._joined:
-                self._link.deliver = self._deliver
             try:
                 while not self._ended and self._channel.is_open:
                     await self._pause()
@@ -212,6 +211,8 @@ class Forwarder:
                 await self._send_all()
             finally:
                 self._in_turn = False
+        if self._link.sent is not None and not (self._link.records or self._held):
+            self._link.sent = True
 
     async def _send_all(self) -> None:
         while self._unsent:
@@ -264,11 +265,12 @@ class Forwarder:
         message = _encoded(batch)
         with contextlib.suppress(OSError):
             await self._channel.send(message)
-            ends = any(ending is not None for _, ending, _ in batch.requests)
-            if ends and self._link.handed_over is not None and self._channel.peer == os.getppid():
-                # What the system has, the collector gets, also when this process has ended. The answer may never come:
-                # its process may be waiting for the end of this one.
-                self._link.handed_over()
+            if any(ending is not None for _, ending, _ in batch.requests):
+                # What the system has, the collector gets, also when this process has ended.
+                self._link.is_handed_over = self._joined
+                if self._link.handed_over is not None and self._channel.peer == os.getppid():
+                    # The answer may never come: its process may be waiting for the end of this one.
+                    self._link.handed_over()
 
     async def _take(self, records: list[Record], batch: wire.Batch) -> None:
         requests = [record for record in records if isinstance(record, FlushRequest)]

@@ -37,6 +37,9 @@ _LONG = 1_000_000
 """Nanoseconds from which on a call is sent as soon as it has ended, if no other one is open."""
 _OFTEN = 5_000_000
 """Nanoseconds that lie between two shorter ones that are sent so."""
+_CONNECTING, _SENDING, _LOOK = 1.0, 0.05, 0.0005
+"""How many seconds a call of a worker waits at most until it is connected, and until a record is sent, and how often it
+looks."""
 _LOOKS = 100
 """How often the account is looked at, at most, until nothing moves meanwhile."""
 
@@ -73,7 +76,9 @@ class Link:
         stores: Whether the database of the run could be opened.
         deliver: Sends what has come to a collector in another process, in the thread of the caller; returns whether it
             has all that came, or else is to be woken.
+        sent: Whether a collector in another process has all that came, where the calls of a worker wait for that.
         handed_over: Called when all records up to the end of the run are with the process that has started this one.
+        is_handed_over: Whether they are with a collector that does not end with this process.
         unsent: Signals that the connection to a collector in another process did not take at once.
         notify: Signals something to a collector in another process, if it is in one.
         announce: Makes a new series known to it, as soon as that can be done at once.
@@ -107,7 +112,9 @@ class Link:
         self.ended_elsewhere = self.explained = False
         self.deliver: Callable[[], bool] | None = None
         self._delivered = 0
+        self.sent: bool | None = None
         self.handed_over: Callable[[], object] | None = None
+        self.is_handed_over = False
         self.unsent: deque[tuple[int, int, int, int]] = deque()
         self.notify: Callable[[int, int, int, int], None] | None = None
         self.announce: Callable[[Series], None] | None = None
@@ -252,9 +259,33 @@ class Link:
                 self._delivered = moment
                 if self.deliver():
                     return
+                if self.sent is not None:
+                    self._await_sending(_SENDING)
+                    return
         if self.resting:
             self.resting = False
             self.wake()
+
+    def connect_first(self) -> None:
+        """Have the first call that has ended, or value, wait until the process is connected to the collector."""
+        self.sent = False
+        self._add = self.append = self._add_and_connect
+
+    def _add_and_connect(self, record: Record) -> None:
+        self.records.append(record)
+        if not self.open_calls and is_counted(record):
+            self._await_sending(_CONNECTING)
+            if self._add == self._add_and_connect:  # It takes too long.
+                self._add = self.append = self.records.append
+
+    def _await_sending(self, seconds: float) -> None:
+        # Whoever started this process may end it as soon as it has the result of the call. Without a lock, which the
+        # finalizer or the handler of a signal that interrupts this might wait for.
+        self.sent = False
+        self.hurry()
+        deadline = time.monotonic() + seconds
+        while not self.sent and self._closed is None and time.monotonic() < deadline:
+            time.sleep(_LOOK)
 
     def arm(self) -> None:
         """Have the next record wake the collector, and only that one."""

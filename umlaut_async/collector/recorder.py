@@ -132,6 +132,8 @@ class Recorder:
     def _start(self) -> None:
         _end_with_worker()
         settings, others = self._settings, (self.link, self._ledger, self.opened, self.settled)
+        if settings.is_worker:
+            self.link.connect_first()
         if settings.is_shared:
             self._channel = joining.start(settings, self._parent, *others, self.unmeasured)
             return
@@ -195,7 +197,7 @@ class Recorder:
     @property
     def is_over_at_exit(self) -> bool:
         """Whether the end of the interpreter has ended the run, and something still goes on."""
-        return self._left_to_exit and self.link.was_closed
+        return self._left_to_exit and self._ended.known
 
     def flush(self, answer: Answer) -> None:
         """Have the answer called when everything before this is on disk, or cannot be."""
@@ -305,7 +307,7 @@ def _end_all() -> None:
         recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
     _await_end(waiting)
     for recorder, answered in waiting.items():
-        if not answered.is_set():
+        if not (answered.is_set() or recorder.link.is_handed_over):
             in_flight = recorder.accounting().in_flight
             lost = f"up to {in_flight} records are lost" if in_flight else "its end may not be stored"
             _logger.error("the end of the process did not wait any longer for run %s: %s", recorder.uuid, lost)

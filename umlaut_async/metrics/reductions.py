@@ -110,8 +110,9 @@ def _tree_io(
     total = IOCounters(*(later - earlier for earlier, later in zip(entered_tree.total, left_tree.total, strict=True)))
     # The tree is read a little after the edges. What the root has moved meanwhile is known from the edges themselves.
     before, behind = _since(entered_here, entered_tree), _since(left_here, left_tree)
-    read, written = (max(0, total[i] + before[i] - behind[i]) for i in range(2))
-    return io_of(call, total._replace(read=read, written=written), samples)
+    moved = total.read, total.written
+    read, written = (max(0, moved[i] + before[i] - behind[i]) for i in range(2))
+    return io_of(call, total._replace(read=read, to_write=written, cancelled=0), samples)
 
 
 def _since(here: Sequence[int] | None, tree: TreeIO) -> tuple[int, int]:
@@ -128,7 +129,12 @@ def io_of(call: CallRecord, moved: IOCounters, samples: Summary | None) -> Outco
         return None
     # More may have been taken back than was written: of a file that is deleted before it was sent to storage.
     value = max(0, moved.read + moved.written) / MIB * 1e9 / call.duration
-    return value, described(samples or Summary(1, value, value, value, value, value)) | moved._asdict()
+    return value, described(samples or Summary(1, value, value, value, value, value)) | {
+        "read": moved.read,
+        "written": moved.written,
+        "rchar": moved.rchar,
+        "wchar": moved.wchar,
+    }
 
 
 def _peak(

@@ -23,15 +23,23 @@ class IOCounters(NamedTuple):
 
     read: int
     """Fetched from storage."""
-    written: int
-    """Sent to storage, less what was taken back before it was sent: the file was deleted or truncated."""
+    to_write: int
+    """On their way to storage."""
     rchar: int
     """Passed to `read` and its kin, from the page cache too."""
     wchar: int
     """Passed to `write` and its kin."""
+    cancelled: int = 0
+    """Taken back on their way to storage, since the file was deleted or truncated. It may grow later than `to_write`,
+    so that only the two of them never fall."""
+
+    @property
+    def written(self) -> int:
+        """Bytes sent to storage, or still on their way."""
+        return self.to_write - self.cancelled
 
 
-NO_IO = IOCounters(0, 0, 0, 0)
+NO_IO = IOCounters(0, 0, 0, 0, 0)
 
 
 def io_from(text: bytes) -> IOCounters:
@@ -43,7 +51,7 @@ def io_from(text: bytes) -> IOCounters:
     """
     # rchar, wchar, syscr, syscw, read_bytes, write_bytes, cancelled_write_bytes, each as "name: number".
     fields = text.split()
-    return IOCounters(int(fields[9]), int(fields[11]) - int(fields[13]), int(fields[1]), int(fields[3]))
+    return IOCounters(int(fields[9]), int(fields[11]), int(fields[1]), int(fields[3]), int(fields[13]))
 
 
 def percent(earlier: int, later: int, elapsed: int) -> float:
