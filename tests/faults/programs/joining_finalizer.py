@@ -6,7 +6,9 @@ Its arguments are the path of the database and the collector. Prints in which th
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -34,11 +36,14 @@ class Loader:
     def __init__(self) -> None:
         context = multiprocessing.get_context("fork")
         self.stop = context.Event()
-        self.worker = context.Process(target=work, args=(self.stop,))
+        self.worker = context.Process(target=work, args=(self.stop,), daemon=True)
         self.worker.start()
+        self.pid = os.getpid()
         self.me = self
 
     def __del__(self) -> None:
+        if self.pid != os.getpid():
+            return
         self.stop.set()
         began = time.perf_counter()
         self.worker.join(10)
@@ -54,6 +59,7 @@ async def main() -> None:
             del loader
             await asyncio.sleep(0.2)
             await bm.flush()
+        gc.collect()
 
 
 asyncio.run(main())
