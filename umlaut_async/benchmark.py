@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +20,7 @@ from umlaut_async.collector.registry import collector_for, find, identity
 from umlaut_async.collector.settings import RunSettings
 from umlaut_async.collector.workers import employer
 from umlaut_async.copies import benchmarks, received
+from umlaut_async.dropping import EndWhenDropped
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
 from umlaut_async.notebooks import end_run_of_cell
@@ -133,8 +133,7 @@ class Benchmark:
         self._recorders: dict[str, Recorder] = {}
         self._closed = self._warned = False
         benchmarks.add(self)
-        # What nothing refers to any more records nothing any more: its run has ended.
-        weakref.finalize(self, _end_dropped, self._recorders).atexit = False
+        self._end_when_dropped = EndWhenDropped(self._recorders)
         if mode != "r":
             end_run_of_cell(self, self._location.key)
         self._pid = os.getpid()
@@ -411,9 +410,3 @@ def _join_workers() -> None:
 
 # What workers have recorded in the name of this process ends with it, and is complete before anybody sees it end.
 before_exit.append(_join_workers)
-
-
-def _end_dropped(recorders: dict[str, Recorder]) -> None:
-    """End the runs of a benchmark that is gone, without waiting: a finalizer may run anywhere."""
-    for recorder in list(recorders.values()):
-        recorder.end_dropped()

@@ -17,8 +17,10 @@ from typing import Any
 
 _ours: dict[int, threading.Thread] = {}
 """The threads of this package by their identifiers, which are used again once a thread has ended."""
-_starting: list[None] = []
-"""One for each thread of this package that is being started and has not said so itself."""
+_starting: list[dict[int, threading.Thread]] = []
+"""For each thread of this package that is being started, and has not said so itself, the threads that were there."""
+_active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+"""What Python knows as running threads. To ask for them would take a lock, and a search may begin under it."""
 owed = False
 """Whether a search found nothing that a thread of the user is to make up for."""
 
@@ -37,7 +39,7 @@ def expect() -> None:
     if _hold not in gc.callbacks:
         gc.callbacks[:0] = [_youngest.pop, _middle.pop, _oldest.pop]
         gc.callbacks.append(_hold)
-    _starting.append(None)
+    _starting.append(_active.copy())
 
 
 def enter() -> None:
@@ -57,10 +59,18 @@ def _is_ours() -> bool:
     return thread is not None and thread.is_alive()
 
 
+def _may_be_starting() -> bool:
+    # The identifier of a thread that has ended is used again, so that it must be the same thread. One that has just
+    # begun is not known yet, or as one that was not there.
+    identifier = threading.get_ident()
+    thread = _active.get(identifier)
+    return any(thread is None or there.get(identifier) is not thread for there in list(_starting))
+
+
 def _hold(phase: str, info: dict[str, Any]) -> None:
     """Keep a search in a thread of ours from finding anything; called by Python before each."""
     global owed
-    if phase != "start" or not (_starting or _is_ours()):
+    if phase != "start" or not (_is_ours() or _may_be_starting()):
         return
     owed = True
     generation = info["generation"]

@@ -129,4 +129,6 @@ def _write(addresses: list[Address]) -> None:
         entries = (_WITHIN.join(quote(str(field), safe="/") for field in address) for address in addresses)
         os.environ[VARIABLE] = _BETWEEN.join(entries)
     else:
-        os.environ.pop(VARIABLE, None)
+        # `pop` looks first and then deletes, and another thread may have deleted it in between.
+        with suppress(KeyError):
+            del os.environ[VARIABLE]
