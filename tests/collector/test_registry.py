@@ -6,18 +6,20 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from umlaut_async.collector import meeting, registry
 from umlaut_async.collector.address import Address, new_address, remove
-from umlaut_async.collector.settings import RunSettings
+from umlaut_async.collector.settings import NameSource, RunSettings
 from umlaut_async.store.location import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from umlaut_async.store.location import Location
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sockets of packets")
 
@@ -49,6 +51,10 @@ def this() -> registry.Identity:
 
 def folder(base: Path) -> Path:
     return base / f"umlaut-{os.geteuid()}"
+
+
+def described(location: Location, run: str) -> RunSettings:
+    return RunSettings.described(location, False, run, "", "", (), "thread", 1.0, NameSource.USER)
 
 
 def test_an_entry_is_found_until_it_is_taken_away(address: Address, this: registry.Identity) -> None:
@@ -145,8 +151,7 @@ def test_the_workers_of_a_process_meet_in_one_place(base: Path, this: registry.I
     met: list[meeting.Meeting] = []
 
     def worker(number: int) -> None:
-        described = str(number), "", "", (), "thread", 1.0, ""
-        settings = RunSettings.described(location, False, *described)._replace(employer=this)
+        settings = described(location, str(number))._replace(employer=this)
         met.append(meeting.meet(settings))
 
     threads = [threading.Thread(target=worker, args=(number,)) for number in range(8)]
@@ -156,8 +161,7 @@ def test_the_workers_of_a_process_meet_in_one_place(base: Path, this: registry.I
         thread.join()
     assert len({each.address for each in met}) == 1
     [first] = [each for each in met if each.listening is not None]
-    kind = RunSettings.described(location, False, "", "", "", (), "thread", 1.0, "").kind
-    assert registry.collector_for(location.key, kind=kind) == first.address
+    assert registry.collector_for(location.key, kind=described(location, "").kind) == first.address
     assert registry.collector_for(location.key) is None
     assert first.listening is not None
     first.listening.close()
@@ -168,7 +172,6 @@ def test_workers_without_a_folder_for_entries_cannot_meet(
     this: registry.Identity, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "bases", list)
-    described = "run", "", "", (), "thread", 1.0, ""
-    settings = RunSettings.described(resolve(base / "runs.db"), False, *described)._replace(employer=this)
+    settings = described(resolve(base / "runs.db"), "run")._replace(employer=this)
     with pytest.raises(OSError, match="no folder"):
         meeting.meet(settings)

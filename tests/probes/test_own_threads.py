@@ -12,7 +12,7 @@ import pytest
 
 from umlaut_async import gc_guard
 from umlaut_async.probes import own_threads
-from umlaut_async.probes.process import IOCounters
+from umlaut_async.probes.process import IOCounters, io_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def test_the_cpu_time_of_other_threads_is() -> None:
 def test_their_bytes_are_not_those_of_the_program(tmp_path: Path) -> None:
     def read() -> IOCounters:
         with open("/proc/self/io", "rb") as file:
-            return own_threads.io_from(file.read())
+            return io_from(file.read())
 
     size = 1 << 20
 
