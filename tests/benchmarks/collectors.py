@@ -54,6 +54,25 @@ async def main():
 asyncio.run(main())
 """
 
+FIRST = """
+import statistics, sys, time
+from umlaut_async import Benchmark, BenchmarkSupervisor, CPUMetric, TimeMetric
+
+benchmark = Benchmark("runs.db", collector="{collector}")
+
+@BenchmarkSupervisor([TimeMetric("time"), CPUMetric("cpu")], benchmark)
+def stage():
+    began = time.perf_counter()
+    total = 0
+    for number in range(2_000_000):
+        total += number & 3
+    return time.perf_counter() - began
+
+first, *later = [stage() for _ in range(9)]
+print(first / statistics.median(later))
+"""
+"""The first calls, which compute in pure Python while a collector starts."""
+
 
 def empty() -> None:
     """Do nothing."""
@@ -199,6 +218,16 @@ def of_scripts(ours: str, peer: str | None, what: str, unit: float) -> Figures:
     return figures
 
 
+def computed(collector: str) -> Figures:
+    """Return the time of the first call of programs in units of their later ones."""
+    figures = Figures([], [])
+    for _ in range(5):
+        with TemporaryDirectory() as folder:
+            figures.ours.append(number(start(FIRST.format(collector=collector), folder)))
+        figures.peer.append(1)
+    return figures
+
+
 ROWS = [
     Row("outside", "empty function with TimeMetric, collector in a process", "collector in a thread", calls, 1.3),
     Row(
@@ -211,6 +240,14 @@ ROWS = [
     Row(
         "first-call", "the first call, while the process of the collector starts", "5 ms",
         lambda: of_scripts("process", None, "first", 0.005), 1,
+    ),
+    Row(
+        "first-computed", "the first call, in pure Python, while the collector starts in a thread", "the later ones",
+        lambda: computed("thread"), 1.15, count=True,
+    ),
+    Row(
+        "first-computed-process", "the first call, in pure Python, while the process of the collector starts",
+        "the later ones", lambda: computed("process"), 1.15, count=True,
     ),
     Row(
         "memory-process", "memory gained over asyncio, collector in a process, MiB", "8 MiB",
