@@ -53,10 +53,8 @@ for suite in "${suites[@]}"; do
         enter "/$each" "$root/$each"
     done
     # What pip and the resolver are told here, they are told there.
-    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    cp -rL /etc/ssl/certs "$root/etc/ssl/"
-    for each in /etc/pip.conf; do
-        [[ ! -e $each ]] || cp -L "$each" "$root$each"
+    for each in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
+        [[ ! -e $each ]] || cp -L --remove-destination "$each" "$root$each"
     done
     rm -rf "$root/project" && mkdir -p "$root/project"
     (cd "$project" && git ls-files -z --cached --others --exclude-standard | tar -cf - --null -T -) | tar -xf - -C "$root/project"

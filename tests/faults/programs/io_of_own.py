@@ -38,7 +38,7 @@ def nothing() -> None:
 @BenchmarkSupervisor(metrics, bm)
 def kept() -> None:
     write("kept")
-    time.sleep(0.05)
+    time.sleep(0.2)
 
 
 @BenchmarkSupervisor(metrics, bm)
@@ -47,12 +47,13 @@ def deleted() -> None:
     write("deleted")
     os.unlink("deleted")
     print(on_its_way() - before)
+    time.sleep(0.2)
 
 
 @BenchmarkSupervisor(metrics, bm)
 def by_child() -> None:
     subprocess.run(["dd", "if=/dev/zero", "of=by_child", f"bs={SIZE}", "count=1", "status=none"], check=True)
-    time.sleep(0.1)
+    time.sleep(0.2)
 
 
 async def main() -> None:
