@@ -6,6 +6,7 @@ Entering and leaving a call never waits and takes no lock: it reads clocks and c
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import ContextVar, Token
 from math import inf
 from threading import get_ident
@@ -300,15 +301,24 @@ def _read_or_none(read: Callable[[], Reading]) -> Reading:
 
 
 def _status(error: BaseException) -> Status:
-    if isinstance(error, asyncio.CancelledError):
+    if _is_cancellation(error):
         return "cancelled"
     if isinstance(error, GeneratorExit):
         return "closed"
     return "error"
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        # Older releases of trio raise one for the tasks of a nursery that was cancelled.
+        return all(map(_is_cancellation, error.exceptions))
+    # Where it was never imported nothing is cancelled by it.
+    of_trio = getattr(sys.modules.get("trio"), "Cancelled", asyncio.CancelledError)
+    return isinstance(error, (asyncio.CancelledError, of_trio))
+
+
 def _describe(error: BaseException) -> str | None:
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+    if isinstance(error, GeneratorExit) or _is_cancellation(error):
         return None
     try:
         message = str(error)
