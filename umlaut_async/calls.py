@@ -10,7 +10,7 @@ import sys
 from contextvars import ContextVar, Token
 from math import inf
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from umlaut_async import gc_guard
 from umlaut_async.clock import now
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from umlaut_async.plan import Plan
     from umlaut_async.records import Reading, Status
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ERROR_LENGTH = 1000
 _LOOK = 0x3FF
@@ -255,6 +258,15 @@ def current_call() -> Call | None:
     while call is not None and call.ended:
         call = call.parent
     return call
+
+
+def within(call: Call, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a function returns in whose context this call is the current one."""
+    token = _current.set(call)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _current.reset(token)
 
 
 def innermost(metric: object) -> Call | None:
