@@ -22,6 +22,8 @@ done
 [[ ${#suites[@]} -gt 0 ]] || suites=(trixie forky)
 [[ $(id -u) -eq 0 ]] || { echo "a chroot needs root" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "install debootstrap first" >&2; exit 2; }
+# An old debootstrap does not know the newest suites, which are all made in one way.
+scripts=/usr/share/debootstrap/scripts
 project=$(cd "$(dirname "$0")/.." && pwd)
 
 mounted=()
@@ -44,7 +46,8 @@ for suite in "${suites[@]}"; do
     root=$folder/$suite
     if [[ ! -e $root/made ]]; then
         packages=python3,python3-venv,python3-dev,python3-tk,gcc,libc6-dev,git,procps,ca-certificates
-        debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" >"$folder-$suite.log" 2>&1 ||
+        debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" "$scripts/sid" \
+            >"$folder-$suite.log" 2>&1 ||
             { echo "debootstrap has failed: see $folder-$suite.log" >&2; exit 1; }
         touch "$root/made"
     fi

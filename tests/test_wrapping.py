@@ -344,6 +344,80 @@ async def test_old_style_coroutine_stays_awaitable(recorder: Recorder) -> None:
     assert recorder.calls[0].ends == [None]
 
 
+@functools.lru_cache(maxsize=8)
+def cached(number: int) -> int:
+    return number + 1
+
+
+@functools.singledispatch
+def dispatching(value: object) -> str:
+    return "object"
+
+
+class Memory:
+    """A callable object with methods of every kind, state, and properties that are not to be read."""
+
+    size = 3
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        return self.calls
+
+    def clear(self) -> None:
+        self.calls = 0
+
+    @classmethod
+    def sizes(cls) -> int:
+        return cls.size
+
+    @staticmethod
+    def name() -> str:
+        return "memory"
+
+    @property
+    def dear(self) -> int:
+        raise AssertionError("read")
+
+    @functools.cached_property
+    def dearer(self) -> int:
+        raise AssertionError("read")
+
+
+def test_the_methods_of_what_is_wrapped_are_there() -> None:
+    load: Any = wrap(cached, Recorder().open)
+    assert (load(1), load(1), load.cache_info()[:2], load.cache_parameters()["maxsize"]) == (2, 2, (1, 1), 8)
+    load.cache_clear()
+    assert cached.cache_info().currsize == 0
+
+    shown: Any = wrap(dispatching, Recorder().open)
+    shown.register(int, lambda _: "int")
+    assert (shown(1), shown(""), shown.dispatch(int)(1), int in shown.registry) == ("int", "object", "int", True)
+
+    partial: Any = wrap(functools.partial(pow, 2, mod=5), Recorder().open)
+    assert (partial.func, partial.args, partial.keywords) == (pow, (2,), {"mod": 5})
+
+    memory: Any = wrap(Memory(), Recorder().open)
+    assert (memory(), memory(), memory.sizes(), memory.name()) == (1, 2, 3, "memory")
+    memory.clear()
+    assert memory() == 1
+    # A copy of its state would be wrong at the next call.
+    assert not {"calls", "size", "dear", "dearer"} & set(dir(memory))
+    assert memory.__wrapped__.calls == 1
+
+
+def test_attributes_that_are_set_later_stay() -> None:
+    @functools.partial(wrap, open_hooks=Recorder().open)
+    def counting() -> int:
+        counting.calls += 1  # type: ignore[attr-defined]
+        return int(counting.calls)  # type: ignore[attr-defined]
+
+    counting.calls = 0  # type: ignore[attr-defined]
+    assert (counting(), counting()) == (1, 2)
+
+
 @functools.partial(wrap, open_hooks=Recorder().open)
 def at_module_level(one: int) -> int:
     return one + 1

@@ -23,6 +23,7 @@ from umlaut_async.copies import benchmarks, received
 from umlaut_async.dropping import EndWhenDropped
 from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
+from umlaut_async.executors import follow_executors
 from umlaut_async.notebooks import end_run_of_cell
 from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
 from umlaut_async.sessions import Sessions
@@ -138,6 +139,7 @@ class Benchmark:
             end_run_of_cell(self, self._location.key)
         self._pid = os.getpid()
         self._sessions = Sessions(self._location)
+        follow_executors()
 
     @property
     def session(self) -> AsyncSession:

@@ -6,10 +6,11 @@ Entering and leaving a call never waits and takes no lock: it reads clocks and c
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import ContextVar, Token
 from math import inf
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from umlaut_async import gc_guard
 from umlaut_async.clock import now
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from umlaut_async.plan import Plan
     from umlaut_async.records import Reading, Status
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ERROR_LENGTH = 1000
 _LOOK = 0x3FF
@@ -256,6 +260,15 @@ def current_call() -> Call | None:
     return call
 
 
+def within(call: Call, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a function returns in whose context this call is the current one."""
+    token = _current.set(call)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _current.reset(token)
+
+
 def innermost(metric: object) -> Call | None:
     """Return the innermost running call of this context whose stage has this metric."""
     call = current_call()
@@ -300,15 +313,24 @@ def _read_or_none(read: Callable[[], Reading]) -> Reading:
 
 
 def _status(error: BaseException) -> Status:
-    if isinstance(error, asyncio.CancelledError):
+    if _is_cancellation(error):
         return "cancelled"
     if isinstance(error, GeneratorExit):
         return "closed"
     return "error"
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        # Older releases of trio raise one for the tasks of a nursery that was cancelled.
+        return all(map(_is_cancellation, error.exceptions))
+    # Where it was never imported nothing is cancelled by it.
+    of_trio = getattr(sys.modules.get("trio"), "Cancelled", asyncio.CancelledError)
+    return isinstance(error, (asyncio.CancelledError, of_trio))
+
+
 def _describe(error: BaseException) -> str | None:
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+    if isinstance(error, GeneratorExit) or _is_cancellation(error):
         return None
     try:
         message = str(error)

@@ -41,7 +41,8 @@ class Sessions:
 
     async def close(self) -> None:
         """End the session of the running event loop, if there is one."""
-        session = self._by_loop.pop(asyncio.get_running_loop(), None)
+        loop = asyncio._get_running_loop()
+        session = None if loop is None else self._by_loop.pop(loop, None)
         if session is not None:
             await session.close()
             # Its engine keeps no connection that is not in use, so this was all.

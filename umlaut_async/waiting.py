@@ -1,4 +1,4 @@
-"""Wait for the answer of a collector, which runs elsewhere: in an event loop, or blocking a thread."""
+"""Wait for the answer of a collector, which runs elsewhere: in asyncio, in trio, or blocking a thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from umlaut_async.errors import StoreError, StoreTimeoutError
 
@@ -80,6 +80,9 @@ async def wait_for_answer(request: Callable[[Answer], None], run: Run) -> None:
     Raises:
         StoreError: The answer is an error, or none came within the deadline.
     """
+    if (trio := _trio_here()) is not None:
+        await _wait_in_trio(trio, request, run)
+        return
     loop = asyncio.get_running_loop()
     come: asyncio.Future[None] = loop.create_future()
 
@@ -97,6 +100,36 @@ async def wait_for_answer(request: Callable[[Answer], None], run: Run) -> None:
     request(placed.answer)
     waited = _patience(run)
     await asyncio.wait([come], timeout=waited)
+    placed.finish(run, waited)
+
+
+def _trio_here() -> Any:
+    """Return the module trio where it runs the present task, be it as a guest of asyncio; else None."""
+    loop = asyncio._get_running_loop()
+    if loop is not None and asyncio.current_task(loop) is not None:
+        return None  # Asyncio itself may run on trio.
+    trio: Any = sys.modules.get("trio")
+    try:
+        trio.lowlevel.current_task()
+    except (AttributeError, RuntimeError):
+        return None
+    return trio
+
+
+async def _wait_in_trio(trio: Any, request: Callable[[Answer], None], run: Run) -> None:
+    token, come = trio.lowlevel.current_trio_token(), trio.Event()
+
+    def answered() -> None:
+        try:
+            token.run_sync_soon(come.set)
+        except trio.RunFinishedError:
+            pass  # Nobody waits any more.
+
+    placed = _Request(answered)
+    request(placed.answer)
+    waited = _patience(run)
+    with trio.move_on_after(waited):
+        await come.wait()
     placed.finish(run, waited)
 
 

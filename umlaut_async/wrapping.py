@@ -152,8 +152,23 @@ def _describe(wrapper: Target, target: object, function: object) -> Target:
         # An object's attributes are its state, its annotations those of its class: copies of them mislead.
         functools.update_wrapper(wrapper, cast("Target", function), ("__module__", "__doc__"), ())
         wrapper.__name__, wrapper.__qualname__ = type(function).__name__, type(function).__qualname__
+    for name in _lasting_attributes(target):
+        if not hasattr(wrapper, name):
+            setattr(wrapper, name, getattr(target, name))
     wrapper.__wrapped__ = target  # type: ignore[attr-defined]
     return wrapper
+
+
+def _lasting_attributes(target: object) -> Iterator[str]:
+    """Give the public attributes of which a copy is as good: methods, such as `cache_clear`, and those of a partial."""
+    if isinstance(target, functools.partial):
+        yield from ("func", "args", "keywords")
+    for name in dir(type(target)):
+        if not name.startswith("_"):
+            # What a property gives may change, and reading it may take long.
+            found = inspect.getattr_static(type(target), name)
+            if isinstance(found, classmethod) or (callable(found) and inspect.isroutine(found)):
+                yield name
 
 
 @overload

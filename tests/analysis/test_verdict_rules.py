@@ -13,6 +13,7 @@ from umlaut_async.analysis.evidence import Blocks, Growth, Trend, blocks_in, gro
 from umlaut_async.analysis.facts import Facts
 from umlaut_async.analysis.stages import Durations, StageRow, Waited, durations_of, percentile
 from umlaut_async.analysis.timeline import Call, Timeline
+from umlaut_async.analysis.unknown_parents import UnknownParents
 from umlaut_async.analysis.verdict import RULES, verdicts
 from umlaut_async.store.chunks import Bucket
 from umlaut_async.store.stage_queries import Used
@@ -47,6 +48,13 @@ def kinds(*stages: StageRow, **facts: Any) -> list[tuple[str, str | None]]:
         assert verdict.sentence
         assert verdict.rule
     return [(verdict.kind, verdict.stage) for verdict in found]
+
+
+def test_calls_that_may_be_the_work_of_another_stage() -> None:
+    epoch = stage("epoch", cpu=1)
+    for time, expected in ((0.5 * RUN, "unknown-parent"), (0.1 * RUN, "idle")):
+        fit = stage("fit", cpu=1, unknown_parents=UnknownParents(3, round(time), "epoch"))
+        assert kinds(epoch, fit)[0][0] == expected
 
 
 @pytest.mark.parametrize(

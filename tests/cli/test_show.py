@@ -142,6 +142,7 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "durations": dict.fromkeys(("first", "p50", "p95", "p99", "longest"), 2 * SECOND) | {"second_longest": None},
         "producing": SECOND,
         "waited": [],
+        "unknown_parents": None,
         "entries": 800,
         "energy": None,
         "energy_per_entry": None,

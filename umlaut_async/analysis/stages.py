@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.analysis.budget import StageBudget, budget
 from umlaut_async.analysis.timeline import NOBODY, Timeline
+from umlaut_async.analysis.unknown_parents import OF_TASKS, UnknownParents, unknown_parents
 from umlaut_async.garbage import without_garbage_collection
 from umlaut_async.store import stage_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -72,6 +73,8 @@ class StageRow:
     """The longest first."""
     used: dict[str, Used] = field(default_factory=dict)
     """By type of metric."""
+    unknown_parents: UnknownParents | None = None
+    """The calls, if any, that may have run in another stage: nobody knows."""
 
     @property
     def single(self) -> float:
@@ -119,6 +122,8 @@ class SlowCall(NamedTuple):
     status: str
     inside: str | None
     """The stage of the call that made it."""
+    unknown_parent: bool = False
+    """Whether it may be inside of another call, which nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,9 @@ def _stage_table(session: Session, run: RunInfo, ask_what_was_used: Callable[[],
     timeline = Timeline.of_columns((ids, parents, of_calls, tasks, starts, ends, inside), wall, len(numbers))
     divided = budget(timeline)
     waited = _waited(timeline, [name for name, _ in numbers], durations)
+    of_tasks = {stage for (_, kind), stage in numbers.items() if kind in OF_TASKS}
+    unknown = unknown_parents(timeline, of_tasks)
+    of_stages = _of_stages(timeline, unknown, [name for name, _ in numbers])
     used = ask_what_was_used()
     stages = [
         StageRow(
@@ -202,10 +210,11 @@ def _stage_table(session: Session, run: RunInfo, ask_what_was_used: Callable[[],
             producing_time.get(stage),
             _shares(waited.get(stage, {}), sum(ended[stage])),
             used.get((name, kind), {}),
+            of_stages.get(stage),
         )
         for (name, kind), stage in numbers.items()
     ]
-    slowest = _slowest(timeline, stages, statuses)
+    slowest = _slowest(timeline, stages, statuses, unknown)
     return StageTable(began, wall, divided.untracked, divided.critical_untracked, stages, slowest, timeline)
 
 
@@ -243,7 +252,22 @@ def _shares(waited: Counter[str] | dict[str, int], time: int) -> tuple[Waited, .
     return tuple(Waited(name, spent, spent / time) for name, spent in ordered) if time else ()
 
 
-def _slowest(timeline: Timeline, stages: Sequence[StageRow], statuses: Sequence[str]) -> list[SlowCall]:
+def _of_stages(timeline: Timeline, unknown: dict[int, int], names: Sequence[str]) -> dict[int, UnknownParents]:
+    times: Counter[int] = Counter()
+    perhaps: dict[int, Counter[str]] = defaultdict(Counter)
+    for call, outer in unknown.items():
+        stage = timeline.stages[call]
+        times[stage] += timeline.ends[call] - timeline.starts[call]
+        perhaps[stage][names[timeline.stages[outer]]] += 1
+    return {
+        stage: UnknownParents(found.total(), times[stage], found.most_common(1)[0][0])
+        for stage, found in perhaps.items()
+    }
+
+
+def _slowest(
+    timeline: Timeline, stages: Sequence[StageRow], statuses: Sequence[str], unknown: Collection[int]
+) -> list[SlowCall]:
     starts, ends = timeline.starts, timeline.ends
     slowest = nlargest(SLOWEST, range(len(timeline)), key=lambda position: ends[position] - starts[position])
     return [
@@ -254,6 +278,7 @@ def _slowest(timeline: Timeline, stages: Sequence[StageRow], statuses: Sequence[
             ends[position] - starts[position],
             statuses[position],
             None if timeline.parents[position] == NOBODY else stages[timeline.stages[timeline.parents[position]]].name,
+            position in unknown,
         )
         for position in slowest
     ]

@@ -177,6 +177,16 @@ def _of_many_calls(facts: Facts) -> Iterator[tuple[StageRow, Durations, float]]:
             yield stage, durations, durations.p50
 
 
+def _of_unknown_parent(facts: Facts) -> Found | None:
+    for stage in facts.large():
+        unknown = stage.unknown_parents
+        if unknown is not None and facts.part(stage.single * unknown.time) >= LARGE:
+            whose = f"nobody knows whether {_name(stage)} is the work of `{unknown.perhaps}`"
+            cure = "hand it over by an executor or by contextvars.copy_context().run"
+            return Found(stage.name, f"unknown parent: {whose}, since its threads know no call; {cure}")
+    return None
+
+
 def _untracked(facts: Facts) -> Found | None:
     part = facts.part(facts.untracked)
     if part < UNTRACKED or not facts.stages:
@@ -237,6 +247,12 @@ RULES = (
         machine.one_core,
     ),
     Rule("loop-blocked", f"the event loop is blocked for {_percent(LARGE)} of the run and more", _blocked_alone),
+    Rule(
+        "unknown-parent",
+        f"calls in threads that know no call, which may be the work of another stage, take {_percent(LARGE)} of the run"
+        " and more",
+        _of_unknown_parent,
+    ),
     Rule(
         "storage-bound",
         f"{machine.STORAGE_RATE} MiB/s and more are read or written with less than {machine.STORAGE_CPU} % of one core",

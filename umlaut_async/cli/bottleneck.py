@@ -38,7 +38,7 @@ def view_parts(view: Bottleneck, shares: Mapping[StageKey, float]) -> Iterator[R
         yield from ("", Text(safe(f"▶ {verdict.sentence}", longest=500), style="bold"))
         yield f"  rule: {safe(verdict.rule, longest=500)}"
     table = view.table
-    yield from ("", _budget_table(table), "", _stage_table(table.stages, shares))
+    yield from ("", _budget_table(table), *_unknown_parents(table.stages), "", _stage_table(table.stages, shares))
     if any(stage.used.keys() - _SHOWN_METRICS for stage in table.stages):
         yield from ("", _metric_table(table.stages))
     if any(stage.durations for stage in table.stages):
@@ -83,6 +83,7 @@ def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, f
         "durations": _rounded(stage.durations._asdict()) if stage.durations else None,
         "producing": stage.producing,
         "waited": [waited._asdict() for waited in stage.waited],
+        "unknown_parents": None if stage.unknown_parents is None else stage.unknown_parents._asdict(),
         "entries": stage.entries,
         "energy": stage.energy,
         "energy_per_entry": stage.energy_per_entry,
@@ -121,6 +122,12 @@ def _budget_table(table: StageTable) -> RenderableType:
         _share(table.critical_untracked, table.wall)[0],
     )
     return made
+
+
+def _unknown_parents(stages: Sequence[StageRow]) -> Iterator[str]:
+    for stage in stages:
+        if stage.unknown_parents is not None:
+            yield safe(stage.unknown_parents.sentence(stage.name), longest=500)
 
 
 def _share(time: float, wall: int) -> tuple[str, str]:
@@ -205,6 +212,7 @@ def _duration_table(stages: Sequence[StageRow]) -> RenderableType:
 
 
 def _slowest_table(view: StageTable) -> RenderableType:
+    from umlaut_async.analysis.unknown_parents import UNKNOWN_PARENT
     from umlaut_async.cli.tables import status_text, table
 
     columns = ("slowest calls", "time", "began after", "inside", "status")
@@ -214,7 +222,7 @@ def _slowest_table(view: StageTable) -> RenderableType:
             safe(call.stage),
             duration(call.duration / 1e9),
             duration(call.started / 1e9),
-            MISSING if call.inside is None else safe(call.inside),
+            (UNKNOWN_PARENT if call.unknown_parent else MISSING) if call.inside is None else safe(call.inside),
             status_text(call.status),
         )
     return made

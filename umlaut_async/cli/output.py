@@ -35,8 +35,13 @@ def check_output(path: str, db: str) -> None:
             raise click.UsageError(f"{path} is the database itself; name another file to write to")
     if out.is_dir():
         raise click.UsageError(f"{path} is a folder; name a file in it")
-    if not out.absolute().parent.is_dir():
-        raise click.UsageError(f"there is no folder {out.absolute().parent} to write {out.name} in; make it first")
+    try:
+        out = out.absolute()
+    except FileNotFoundError:
+        message = f"the working directory was removed, so {path} leads nowhere; name an absolute path"
+        raise click.UsageError(message) from None
+    if not out.parent.is_dir():
+        raise click.UsageError(f"there is no folder {out.parent} to write {out.name} in; make it first")
 
 
 @contextlib.contextmanager

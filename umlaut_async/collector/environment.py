@@ -69,7 +69,7 @@ def gather(
 
     Args:
         argv: The command line, if not that of now.
-        directory: The working directory, if not that of now: stages may change it.
+        directory: The working directory, if not that of now, for stages may change it; empty where it was removed.
         path: Where modules are looked for, if not where this process does.
         environ: The environment variables, if not those of now.
         gpus: Returns the GPUs and the driver; by default NVML is asked where its driver is loaded or a metric needs it.
@@ -87,7 +87,7 @@ def gather(
         "limits": lambda: _limits(proc, sys_cgroup),
         "gpus": gpus or (lambda: _gpus(proc, nvml.wanted())),
         "argv": lambda: [*(sys.argv if argv is None else argv)],
-        "directory": lambda: os.getcwd() if directory is None else directory,
+        "directory": lambda: _directory(os.getcwd() if directory is None else directory),
         "git": lambda: git_state(directory, git_timeout),
         "packages": lambda: _packages(directory or "", sys.path if path is None else path),
         "launcher": lambda: launcher_variables(os.environ if environ is None else environ),
@@ -202,6 +202,12 @@ def _guarded(ask: Callable[..., Any], *arguments: Any) -> Any:
     except Exception:
         return None
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+
+
+def _directory(directory: str) -> str:
+    if not directory:
+        raise AbsentError("the working directory was removed")
+    return directory
 
 
 def _packages(directory: str, path: Sequence[str]) -> JSON:

@@ -49,14 +49,15 @@ sys.path.extend(entry for entry in dict.fromkeys(beside) if entry not in sys.pat
 JSON, and the name of this package."""
 
 
-def _working_directory() -> str:
+def working_directory() -> str | None:
+    """Return the working directory; None where it was removed."""
     try:
         return os.getcwd()
     except OSError:
-        return os.sep
+        return None
 
 
-_FIRST = _working_directory()
+_FIRST = working_directory() or os.sep
 """The working directory when this package was imported. What is relative in `sys.path` was so to it."""
 
 
@@ -105,7 +106,7 @@ def _absolute(path: str) -> str:
     # Of an archive only the beginning of the path exists.
     first = os.path.join(_FIRST, path)
     top = os.path.join(_FIRST, path.partition(os.sep)[0])
-    return first if os.path.exists(top) else os.path.abspath(path)
+    return first if os.path.exists(top) else os.path.join(working_directory() or _FIRST, path)
 
 
 def options() -> list[str]:

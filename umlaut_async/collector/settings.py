@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from umlaut_async.clock import epoch, now
 from umlaut_async.collector.address import Address, inherited
 from umlaut_async.collector.limits import Limits
+from umlaut_async.collector.modules import working_directory
 from umlaut_async.collector.registry import Identity  # noqa: TC001  # its fields are looked up where it is sent
 from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
@@ -51,7 +52,7 @@ class RunSettings(NamedTuple):
     """Seconds."""
     argv: tuple[str, ...]
     directory: str
-    """The working directory when the benchmark was made: stages may change it."""
+    """The working directory when the benchmark was made, for stages may change it; empty where it was removed."""
     implied: bool
     """Whether a call began it: then nobody waits for the opening, and its failure must be logged."""
     address: Address | None = None
@@ -110,7 +111,7 @@ class RunSettings(NamedTuple):
     ) -> Self:
         """Return the settings of a run that begins later, if at all, with what is known of this process now."""
         who = Replacing.from_now_on() if replacing else None
-        argv, directory = tuple(map(location.shown, sys.argv)), os.getcwd()
+        argv, directory = tuple(map(location.shown, sys.argv)), working_directory() or ""
         of_user = uuid, description, name, tags, collector, flush_interval
         return cls(location, who, *of_user, argv, directory, implied=True, name_source=name_source)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.collector.modules import working_directory
 from umlaut_async.probes import helpers
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _STACK = 64 * 1024
 _CONTEXT = 8 * 1024
 """Bytes of which no machine needs more for the registers of a thread."""
+_ACTIONS = 512
+"""Bytes of which no C library needs more for what is to be done before a program begins."""
 _PAUSE = 0.0005
 _SIGNAL_AT_END_OF_PARENT = 1
 # As `posix_spawn` of the C library does it, the calling thread stands still until the new process has ended. It shares
@@ -98,10 +101,11 @@ def _run_in_shell(command: str) -> None:
     pid, shell = ctypes.c_int(0), ctypes.c_int(0)
     text = ctypes.c_char_p(os.fsencode(command))
     words = (ctypes.c_char_p * 4)(b"sh", b"-c", text.value)
+    environment, actions = ctypes.c_void_p.in_dll(library, "environ"), _actions(library)
     steps = [
         # Else it would keep the memory and the files of a program that has ended.
         ("prctl", ctypes.c_ulong(_SIGNAL_AT_END_OF_PARENT), ctypes.c_ulong(signal.SIGKILL)),
-        ("posix_spawn", ctypes.byref(shell), b"/bin/sh", None, None, words, ctypes.c_void_p.in_dll(library, "environ")),
+        ("posix_spawn", ctypes.byref(shell), b"/bin/sh", actions, None, words, environment),
         ("waitpid", ctypes.c_long(-1), None, ctypes.c_ulong(0)),
         ("_exit", ctypes.c_ulong(0)),
     ]
@@ -131,6 +135,21 @@ def _run_in_shell(command: str) -> None:
     memory.close()
     if in_steps and not shell.value:
         raise OSError("no shell could be started")
+
+
+def _actions(library: Any) -> Any:
+    """Return what is to be done before the shell begins.
+
+    Without a working directory a shell complains, and Python does not begin where anything is relative to it.
+    """
+    if working_directory() is not None or not hasattr(library, "posix_spawn_file_actions_addchdir_np"):
+        return None
+    import ctypes
+
+    actions = ctypes.create_string_buffer(_ACTIONS)
+    library.posix_spawn_file_actions_init(actions)
+    library.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(os.sep))
+    return actions
 
 
 def _prepare(library: Any, begin: int, steps: Sequence[tuple[Any, ...]]) -> None:

@@ -81,6 +81,7 @@ def resolve(db_file: str | os.PathLike[str]) -> Location:
     Raises:
         ArgumentError: It names no file and no database with an async driver.
         ArgumentTypeError: It is neither text nor a path.
+        StoreNotFoundError: It is relative, and there is no working directory any more.
     """
     if not isinstance(db_file, (str, os.PathLike)):
         raise ArgumentTypeError(f"db_file has the type {type(db_file).__name__}; {_USE_A_FILE}")
@@ -125,7 +126,13 @@ def _file(given: str, path: str) -> Location:
     from urllib.parse import quote
 
     # One file has one log and one lock, by whatever links it is reached.
-    path = os.path.realpath(path)
+    try:
+        path = os.path.realpath(path)
+    except FileNotFoundError:
+        # Of an absolute path nothing need exist.
+        raise StoreNotFoundError(
+            f"the working directory was removed, so {given!r} leads nowhere; pass an absolute path"
+        ) from None
     return Location(given, f"sqlite+aiosqlite:///{quote(os.fsencode(path))}", path, given)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from umlaut_async.analysis.figures.drawing import COLOURS, figure_block, legend, line
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
 from umlaut_async.analysis.measures import mean_of
+from umlaut_async.analysis.unknown_parents import UNKNOWN_PARENT
 from umlaut_async.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ def budget(view: Bottleneck, order: Sequence[str]) -> Markup:
         colours.append("none")
     label = element("div", legend([name for name, _ in parts], colours))
     bar = line(label, element("div", _stacked(parts, colours, said), class_="plot", style="height:2.25rem"))
-    return figure_block("Budget", f"{said}.", bar, details("Data: budget", _budget_table(found)))
+    unknown = [
+        element("p", safe(stage.unknown_parents.sentence(stage.name), longest=_GREATEST))
+        for stage in found.stages
+        if stage.unknown_parents is not None
+    ]
+    return figure_block("Budget", f"{said}.", bar, *unknown, details("Data: budget", _budget_table(found)))
 
 
 def stages(view: Bottleneck) -> Markup:
@@ -98,7 +104,7 @@ def slowest_calls(view: Bottleneck) -> Markup:
             call.stage,
             duration(call.duration / 1e9),
             "0 s" if call.started == 0 else duration(call.started / 1e9),
-            MISSING if call.inside is None else call.inside,
+            (UNKNOWN_PARENT if call.unknown_parent else MISSING) if call.inside is None else call.inside,
             call.status,
         )
         for call in view.table.slowest

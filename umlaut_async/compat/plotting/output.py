@@ -56,7 +56,7 @@ def put(backend: str, read: Sequence[Read], target: Target) -> list[Path]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = error.filename or target.folder or Path.cwd()
+        where = error.filename or target.folder or "the working directory"
         raise ArgumentError(f"{where} cannot be written: {error.strerror or error}; choose another folder") from error
 
 
