@@ -85,7 +85,7 @@ def test_a_stage_shorter_than_the_interval_of_its_metric(database: Path, umlaut:
     async def pipeline() -> None:
         async with Benchmark(database) as benchmark:
             with BenchmarkSupervisor([CPUMetric("cpu")], benchmark, name="work"):
-                pass
+                time.sleep(0.05)
 
     asyncio.run(pipeline())
     shown = umlaut("export", database, "-f", "jsonl")
