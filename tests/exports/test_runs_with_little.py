@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -43,7 +43,7 @@ def rows_by_kind() -> dict[str, list[Base]]:
     call = span("work")
     begun = [run(), process(), call]
     value = result("cpu", "%", 5.0, span=call.id)
-    running = {"ended": None, "status": "running"}
+    running: dict[str, Any] = {"ended": None, "status": "running"}
     open_call = span("work", duration=None, status="running")
     return {
         "no samples in any series": [*begun, value, *series([])],
