@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.conftest import umlaut
 from tests.faults import stored
 from tests.faults.programs import two_metrics
+from tests.figures.sampled import figure_of
 from tests.support import read
 from umlaut_async.analysis import Results
 from umlaut_async.analysis.comparison import compare_groups
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Umlaut
+    from tests.faults.conftest import RunProgram
 
 __all__ = ["umlaut"]
 
@@ -121,3 +124,42 @@ def test_all_of_it_is_in_the_old_form_too(recorded: Path, truth: dict[tuple[str,
     assert umlaut("export", recorded, "-f", "umlaut", "-o", old).exit_code == 0
     rows = read(old, "select measurement_type as type, measurement_description as name from measurement")
     assert sorted(row["name"] for row in rows) == ["in", "memory", "memory", "out", "own cpu", "tree cpu"]
+
+
+def test_curves_and_samples(recorded: Path, umlaut: Umlaut) -> None:
+    labels = {chart.type: [curve.label for curve in chart.curves] for chart in figure_of(recorded).charts}
+    assert labels == {
+        "cpu": ["process_time", "process-tree"], "memory": ["statm", "process-tree"], "queue": ["in", "out"],
+    }  # fmt: skip
+    events = json.loads(umlaut("export", recorded, "-f", "chrome").stdout)["traceEvents"]
+    counters = {event["name"]: event["args"] for event in events if event["ph"] == "C"}
+    assert counters["queue (items) of in"] == {"items": 3}
+    assert counters["queue (items) of out"] == {"items": 70}
+    assert {"cpu (%) of process_time", "cpu (%) of process-tree", "memory (MiB) of statm"} <= set(counters)
+    lines = map(json.loads, umlaut("export", recorded, "-f", "otlp", "-t", "metrics").stdout.splitlines())
+    metrics = [line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0] for line in lines]
+    points = [
+        point for metric in metrics for point in metric["gauge"]["dataPoints"] if metric["name"] == "umlaut.queue"
+    ]
+    assert {
+        (each["value"]["stringValue"], point["asDouble"])
+        for point in points
+        for each in point["attributes"]
+        if each["key"] == "umlaut.description"
+    } == {("in", 3), ("out", 70)}
+    (out,) = {*Results(recorded).run().samples("out")["value"]}
+    assert out == 70
+
+
+@pytest.mark.parametrize("collector", ["thread", "process"])
+def test_a_run_that_was_killed_in_its_first_call(
+    run_program: RunProgram, database: Path, umlaut: Umlaut, collector: str
+) -> None:
+    assert run_program("two_metrics", database, "kill", collector).returncode == -signal.SIGKILL
+    charts = {chart.type: chart for chart in figure_of(database).charts}
+    assert [curve.label for curve in charts["queue"].curves] == ["in", "out"]
+    run = Results(database).run()
+    assert {*run.samples("in")["value"]} == {3}
+    assert {*run.samples("out")["value"]} == {70}
+    rows = map(json.loads, umlaut("export", database, "-f", "jsonl", "-t", "series").stdout.splitlines())
+    assert sorted(row["description"] for row in rows) == ["in", "memory", "memory", "out", "own cpu", "tree cpu"]

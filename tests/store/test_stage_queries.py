@@ -96,10 +96,10 @@ async def test_how_much_memory_grew_in_the_calls_of_each_stage(location: Locatio
                 span(2, 1, "train", 10, 200),
             ],
             Series: [
-                (OWN, 1, "memory", "MiB", "statm", "measured", SECOND),
-                (key(1, 2), 1, "memory", "MiB", "statm", "measured", 2 * SECOND),
-                (key(1, 3), 1, "memory", "MiB", "process-tree", "measured", SECOND),
-                (key(2, 1), 2, "memory", "MiB", "statm", "measured", SECOND),
+                (OWN, 1, "memory", "MiB", "statm", "measured", SECOND, "m"),
+                (key(1, 2), 1, "memory", "MiB", "statm", "measured", 2 * SECOND, "m"),
+                (key(1, 3), 1, "memory", "MiB", "process-tree", "measured", SECOND, "m"),
+                (key(2, 1), 2, "memory", "MiB", "statm", "measured", SECOND, "m"),
             ],
             Result: [
                 result(1, 1, 1, "memory", 900.0, data=memory(100.0, 900), series=OWN),
@@ -124,7 +124,7 @@ async def test_how_much_memory_grew_in_the_calls_of_each_stage(location: Locatio
 
 async def test_metrics_of_one_type_are_told_apart(location: Location, session: Session) -> None:
     sources = {1: "statm", 2: "process-tree", 3: "nvml", 4: "nvml:1"}
-    series = [(key(1, number), 1, "", "", source, "measured", SECOND) for number, source in sources.items()]
+    series = [(key(1, number), 1, "", "", source, "measured", SECOND, "") for number, source in sources.items()]
     values = [
         ("memory", "m", 1, 10.0), ("memory", "m", 2, 300.0), ("gpu", "first", 3, 90.0), ("gpu", "second", 4, 5.0),
         ("gpuenergy", "e", 3, 1e6), ("gpuenergy", "again", 3, 1e6), ("gpuenergy", "e", 4, 2e6),
@@ -166,7 +166,7 @@ async def test_metrics_of_one_type_are_told_apart(location: Location, session: S
 async def test_only_high_samples_are_read(location: Location, session: Session) -> None:
     lags = [0.3 if index in (7, BLOCK + 3, 3 * BLOCK + 1) else 0.001 for index in range(3 * BLOCK + 10)]
     rows = blocks(key(1, 1), [SECOND * index for index in range(len(lags))], lags)
-    series = (key(1, 1), 1, "looplag", "sec", "event-loop", "measured", 50_000_000)
+    series = (key(1, 1), 1, "looplag", "sec", "event-loop", "measured", 50_000_000, "lag")
     await store(location, {Run: [run("one", 1)], Process: [process(1, "one")], Series: [series], **rows})
     found = list(stage_queries.samples_from(session, key(1, 1), 0.05))
     assert found == [(index * SECOND, 0.3) for index in (7, BLOCK + 3, 3 * BLOCK + 1)]

@@ -142,6 +142,8 @@ class Series(Base):
     provenance: Mapped[str]
     """measured | estimated | unavailable; the reason is in an event."""
     interval: Mapped[int]
+    description: Mapped[str] = mapped_column(default="", server_default="")
+    """That of the first metric that wanted it; results have their own. Empty before version 2 of the schema."""
 
 
 class Result(Base):

@@ -33,8 +33,8 @@ METRICS = [
 ]
 
 
-async def main(database: str, kill: bool) -> None:
-    async with Benchmark(database) as benchmark:
+async def main(database: str, kill: bool, collector: str = "thread") -> None:
+    async with Benchmark(database, collector=collector) as benchmark:
         with BenchmarkSupervisor(METRICS, benchmark, name="work"):
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -48,4 +48,4 @@ async def main(database: str, kill: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], "kill" in sys.argv))
+    asyncio.run(main(sys.argv[1], "kill" in sys.argv, "process" if "process" in sys.argv else "thread"))

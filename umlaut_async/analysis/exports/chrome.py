@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from umlaut_async.analysis import rates
 from umlaut_async.analysis.exports.lanes import Stay, edges
 from umlaut_async.analysis.exports.names import names_of
+from umlaut_async.analysis.labels import labels
 from umlaut_async.store import run_queries, series_queries, values
 
 if TYPE_CHECKING:
@@ -171,17 +172,11 @@ def _value(result: ResultRow) -> _Trace:
     return {"type": result.type, "unit": result.unit, "value": value if text is None else text}
 
 
-def _counter_names(series: Iterable[SeriesRow]) -> dict[int, str]:
+def _counter_names(series: Sequence[SeriesRow]) -> dict[int, str]:
     """Return a name for the counter of each series, which no other one of its process has."""
     names: dict[int, str] = {}
-    taken: set[tuple[int, str]] = set()
-    for each in series:
-        name = f"{each.type} ({each.unit})" if each.unit else each.type
-        for candidate in (name, f"{name} of {each.source}", f"{name} of {each.source}, series {each.id}"):
-            if (each.process_id, candidate) not in taken:
-                names[each.id] = candidate
-                taken.add((each.process_id, candidate))
-                break
-        else:
-            names[each.id] = f"series {each.id}"
-    return names
+    for process_id in {each.process_id for each in series}:
+        of_process = [each for each in series if each.process_id == process_id]
+        for number, label in labels(of_process, {}).items():
+            names[number] = f" of {label}" if label else ""
+    return {each.id: (f"{each.type} ({each.unit})" if each.unit else each.type) + names[each.id] for each in series}

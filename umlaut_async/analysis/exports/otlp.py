@@ -111,7 +111,12 @@ def _span(
 
 def _metrics(source: Source, run: RunInfo, processes: Mapping[int, ProcessRow]) -> Iterator[_Json]:
     for series in run_queries.series(source.session, run.uuid):
-        told = {"umlaut.series": series.id, "umlaut.source": series.source, "umlaut.provenance": series.provenance}
+        told: _Json = {
+            "umlaut.series": series.id,
+            "umlaut.source": series.source,
+            "umlaut.provenance": series.provenance,
+        }
+        told["umlaut.description"] = series.description or None
         attributes = _attributes(told)
         for samples in source.samples(series):
             points = [
