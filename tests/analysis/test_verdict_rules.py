@@ -26,7 +26,7 @@ def stage(name: str = "train", part: float = 0.8, calls: Any = 1, **values: Any)
     """Return a stage that has a part of the run for itself; metrics are given by their types."""
     time = round(part * RUN)
     used: dict[str, Used] = {
-        type_: Used("", 1, values[type_], 0, 0, "measured", values[type_], values[type_], None)
+        type_: Used("", 1, values[type_], 0, 0, "measured", values[type_], values[type_], None, type_, "", "", "")
         for type_ in ("cpu", "gpu", "io")
         if type_ in values
     }
@@ -145,7 +145,7 @@ def test_waiting_for_input(share: float, expected: bool) -> None:
 
 
 def test_many_items_that_each_come_at_once_are_no_bottleneck() -> None:
-    entries = Used("", 1, 1, 1, 1, "measured", 1, 1, 1e6)
+    entries = Used("", 1, 1, 1, 1, "measured", 1, 1, 1e6, "throughput", "", "", "")
     train = stage(waited=(Waited("load", 40 * SECOND, 0.5),))
     assert kinds(train, loader()) == [("input-bound", "train")]
     assert kinds(train, replace(loader(), used={"throughput": entries})) == []

@@ -148,10 +148,12 @@ def test_json(umlaut: Umlaut, database: Path) -> None:
         "energy_per_entry": None,
         "metrics": {
             "throughput": {
+                "type": "throughput", "description": "the throughput",
                 "unit": "Entries/second", "n": 2, "mean": 200, "over_time": 200, "min": 100, "max": 300, "total": 400,
                 "provenance": "measured", "sources": ["perf_counter"],
             },
             "time": {
+                "type": "time", "description": "the time",
                 "unit": "sec", "n": 2, "mean": 2, "over_time": 2, "min": 2, "max": 2, "total": 4,
                 "provenance": "measured", "sources": ["perf_counter"],
             },
@@ -192,6 +194,7 @@ def test_a_metric_that_could_not_be_read_is_not_zero(store: Store, umlaut: Umlau
     assert stage[5] == "unavailable"
     (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert stage["metrics"]["cpu"] == {
+        "type": "cpu", "description": "the cpu",
         "unit": "%", "n": 0, "mean": None, "over_time": None, "min": None, "max": None, "total": None,
         "provenance": "unavailable", "sources": ["process_time"],
     }  # fmt: skip
@@ -219,7 +222,7 @@ def test_text_json_card_and_report_say_the_same_of_a_metric(store: Store, umlaut
             assert f"35 {unit}" not in shown
 
 
-def test_each_metric_names_all_its_sources(store: Store, umlaut: Umlaut, database: Path) -> None:
+def test_each_metric_names_its_source(store: Store, umlaut: Umlaut, database: Path) -> None:
     own, tree, lost = (
         series("cpu", "process_time"), series("cpu", "process-tree"), series("gpu", "nvml", "unavailable"),
     )  # fmt: skip
@@ -244,7 +247,8 @@ def test_each_metric_names_all_its_sources(store: Store, umlaut: Umlaut, databas
     )
     first, second = json.loads(umlaut("show", "--json", database).stdout)["stages"]
     assert {name: metric["sources"] for name, metric in first["metrics"].items()} == {
-        "cpu": ["process-tree", "process_time"]
+        "cpu (process_time)": ["process_time"],
+        "cpu (process-tree)": ["process-tree"],
     }
     assert {name: metric["sources"] for name, metric in second["metrics"].items()} == {
         "cpu": ["process_time"],

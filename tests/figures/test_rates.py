@@ -144,12 +144,12 @@ def test_every_metric_whose_samples_are_rates_is_drawn_as_one() -> None:
     for metric in [*sampled, CPUMetric("c", children=True), IOMetric("i", children=True)]:
         probe = metric.probe()
         if probe is not None and metric.interval is not None:
-            row = SeriesRow(1, 1, metric.measure_type, metric.unit, probe.source, "measured", SECOND)
+            row = SeriesRow(1, 1, metric.measure_type, metric.unit, probe.source, "measured", SECOND, "")
             found[metric.measure_type] = probe.rate is not None
             assert rates.reach(row) == (SECOND if probe.rate else 0), metric
     assert {CPUMetric.measure_type, IOMetric.measure_type, PowerMetric.measure_type} == {
         name for name, is_rate in found.items() if is_rate
     }
     assert len(found) > 5
-    own = SeriesRow(1, 1, "cpu", "%", "user", "measured", SECOND)
+    own = SeriesRow(1, 1, "cpu", "%", "user", "measured", SECOND, "")
     assert rates.reach(own) == 0

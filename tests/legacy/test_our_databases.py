@@ -152,7 +152,7 @@ async def steps_of_reading(path: Path, tail: int) -> int:
         Run: [("run", "", "", "[]", 0, None, "ok", "{}", "{}")],
         Process: [(1, "run", "host", 7, None, None, 0, 0, None, None)],
         Span: [(key(1, n), 1, n, None, "f", "function", "", 20 * n, 19, None, "ok", None) for n in range(1, 51)],
-        Series: [(5, 1, "memory", "MiB", "test", "measured", 10)],
+        Series: [(5, 1, "memory", "MiB", "test", "measured", 10, "m")],
         Sample: [(5, 10 * number, 1.0) for number in range(tail)],
         Result: [
             (key(1, n), 1, key(1, n), "f", "memory", "d", "MiB", 1.0, '{"n":2}', 5, "measured", 0) for n in range(1, 51)

@@ -95,7 +95,7 @@ def every_type() -> dict[type[Base], list[tuple[Any, ...]]]:
         text = None if data is None else json.dumps(data)
         series = key(1, number) if type_ in SERIES else None
         if series is not None:
-            rows[Series].append((series, 1, type_, "u", "test", "measured", SECOND))
+            rows[Series].append((series, 1, type_, "u", "test", "measured", SECOND, "m"))
             moments = [(BEGAN + tenth * SECOND // 2, float(tenth)) for tenth in range(14)]
             times, numbers = zip(*moments[:9], strict=True)
             rows[Chunk].append((series, *pack(array("q", times), array("d", numbers))))
@@ -237,7 +237,7 @@ def test_any_samples(samples: list[tuple[int, float]], type_: str, interval: int
         tables: dict[type[Base], list[tuple[Any, ...]]] = {
             Run: [("run", "", "", "[]", 0, None, "ok", "{}", "{}")],
             Process: [(1, "run", "host", 7, None, None, 0, 0, None, None)],
-            Series: [(5, 1, type_, "u", "test", "measured", interval)],
+            Series: [(5, 1, type_, "u", "test", "measured", interval, "m")],
             Sample: [(5, t, value) for t, value in samples],
             Result: [(key(1, 1), 1, None, "m", type_, "d", "u", 1.0, '{"n":1}', 5, "measured", 0)],
         }

@@ -393,7 +393,7 @@ def test_the_probes_of_one_field_of_one_gpu_are_one_source(nvml: Nvml, fake: Fak
     assert probe.place is Place.THREAD
     assert not fake.calls()
     assert probe.read() == 250
-    assert (probe.source, gpu_probe(ENERGY, 0).source) == ("nvml", "nvml-counter")
+    assert (probe.source, gpu_probe(ENERGY, 0).source) == ("nvml:1", "nvml-counter")
 
 
 IN_A_PROCESS = """

@@ -62,7 +62,7 @@ VALUES: dict[type[Base], dict[str, Any]] = {
     },
     Series: {
         "id": 11, "process_id": 3, "type": "cpu", "unit": "%", "source": "psutil", "provenance": "measured",
-        "interval": 13,
+        "interval": 13, "description": "d",
     },
     Chunk: {
         "series_id": 11, "t0": 14, "t1": 15, "n": 2, "min": -0.5, "max": 2.5, "sum": 2.0, "first": -0.5, "last": 2.5,

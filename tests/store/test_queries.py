@@ -71,11 +71,19 @@ def span(process_id: int, number: int, name: str, started: int, duration: int | 
 def result(
     number: int, process_id: int, call: int | None, type_: str, value: float | None, **others: Any
 ) -> tuple[Any, ...]:
-    row = {"unit": "u", "data": None, "provenance": "measured", "recorded": number, **others}
+    row = {
+        "description": "description",
+        "unit": "u",
+        "data": None,
+        "series": None,
+        "provenance": "measured",
+        "recorded": number,
+        **others,
+    }
     data = None if row["data"] is None else values.encode(row["data"])
     return (
         key(process_id, number), process_id, None if call is None else key(process_id, call), "method", type_,
-        "description", row["unit"], value, data, None, row["provenance"], row["recorded"],
+        row["description"], row["unit"], value, data, row["series"], row["provenance"], row["recorded"],
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["location", "session"]
 
 SECOND = 1_000_000_000
+OWN = key(1, 1)
 
 
 async def test_what_stages_used(location: Location, session: Session) -> None:
@@ -57,7 +58,8 @@ async def test_what_stages_used(location: Location, session: Session) -> None:
         assert ask() == used
     train, load = used["train", "function"], used["load", "function"]
     assert set(train) == {"cpu", "energy", "throughput"}
-    assert train["cpu"] == ("%", 2, 60, 20, 100, "estimated", 120, 40, None)
+    cpu = ("%", 2, 60, 20, 100, "estimated", 120, 40, None)
+    assert train["cpu"] == (*cpu, "cpu", "description", "perf_counter", "")
     assert train["throughput"].entries == pytest.approx(400)
     assert load["latency"].entries == pytest.approx(4)
     assert (load["gpu"].n, load["gpu"].over_time, load["gpu"].provenance) == (0, None, "unavailable")
@@ -93,30 +95,78 @@ async def test_how_much_memory_grew_in_the_calls_of_each_stage(location: Locatio
                 span(1, 6, "log", 610, 1),
                 span(2, 1, "train", 10, 200),
             ],
+            Series: [
+                (OWN, 1, "memory", "MiB", "statm", "measured", SECOND, "m"),
+                (key(1, 2), 1, "memory", "MiB", "statm", "measured", 2 * SECOND, "m"),
+                (key(1, 3), 1, "memory", "MiB", "process-tree", "measured", SECOND, "m"),
+                (key(2, 1), 2, "memory", "MiB", "statm", "measured", SECOND, "m"),
+            ],
             Result: [
-                result(1, 1, 1, "memory", 900.0, data=memory(100.0, 900)),
-                result(2, 1, 2, "memory", 900.0, data=memory(900, 950.5)),
-                result(3, 1, 3, "memory", 900.0, data=memory(950.5, 940.5)),
-                result(4, 1, 4, "memory", 900.0, data=memory(940.5, 1000.5)),
+                result(1, 1, 1, "memory", 900.0, data=memory(100.0, 900), series=OWN),
+                result(2, 1, 2, "memory", 900.0, data=memory(900, 950.5), series=OWN),
+                result(3, 1, 3, "memory", 900.0, data=memory(950.5, 940.5), series=OWN),
+                result(4, 1, 4, "memory", 900.0, data=memory(940.5, 1000.5), series=key(1, 2)),
                 result(5, 1, 4, "cpu", 900.0, data=memory(1.0, 1000.0)),
-                result(6, 1, 5, "memory", 900.0, data=memory(1.0, 1000.0)),
-                result(7, 1, 6, "memory", None, data=["no", "numbers"]),
-                result(8, 1, 6, "memory", None, provenance="unavailable"),
-                result(9, 1, None, "memory", None, data=memory(1.0, 1000.0)),
-                result(1, 2, 1, "memory", 900.0, data=memory(1.0, 2.0)),
+                result(6, 1, 5, "memory", 900.0, data=memory(1.0, 1000.0), series=OWN),
+                result(7, 1, 6, "memory", None, data=["no", "numbers"], series=OWN),
+                result(8, 1, 6, "memory", None, provenance="unavailable", series=OWN),
+                result(9, 1, None, "memory", None, data=memory(1.0, 1000.0), series=OWN),
+                result(10, 1, 4, "memory", 2000.0, data=memory(1000.0, 2000.0), series=key(1, 3)),
+                result(1, 2, 1, "memory", 900.0, data=memory(1.0, 2.0), series=key(2, 1)),
             ],
         },
     )
-    assert stage_queries.growth(session, 1, "memory", 30) == {
+    assert stage_queries.growth(session, 1, "memory", "statm", 30) == {
         ("train", "function"): 110.5, ("train", "coroutine"): -10, ("log", "function"): 0,
     }  # fmt: skip
-    assert stage_queries.growth(session, 2, "memory", 30) == {("train", "function"): 1}
+    assert stage_queries.growth(session, 2, "memory", "statm", 30) == {("train", "function"): 1}
+
+
+async def test_metrics_of_one_type_are_told_apart(location: Location, session: Session) -> None:
+    sources = {1: "statm", 2: "process-tree", 3: "nvml", 4: "nvml:1"}
+    series = [(key(1, number), 1, "", "", source, "measured", SECOND, "") for number, source in sources.items()]
+    values = [
+        ("memory", "m", 1, 10.0), ("memory", "m", 2, 300.0), ("gpu", "first", 3, 90.0), ("gpu", "second", 4, 5.0),
+        ("gpuenergy", "e", 3, 1e6), ("gpuenergy", "again", 3, 1e6), ("gpuenergy", "e", 4, 2e6),
+        ("throughput", "images", None, 10.0), ("throughput", "pixels", None, 1000.0), ("io", "", 1, None),
+    ]  # fmt: skip
+    await store(
+        location,
+        {
+            Run: [run("one", 1)],
+            Process: [process(1, "one")],
+            Span: [span(1, 1, "train", 10, 2 * SECOND), span(1, 2, "load", 20, SECOND)],
+            Series: series,
+            Result: [
+                *(
+                    result(
+                        number, 1, 1, type_, value, description=description,
+                        series=None if of is None else key(1, of), provenance="measured" if value else "unavailable",
+                    )
+                    for number, (type_, description, of, value) in enumerate(values, 1)
+                ),
+                result(20, 1, 2, "memory", 7.0, series=key(1, 1)),
+            ],
+        },
+    )  # fmt: skip
+    (found,) = queries.runs(session, ["one"])
+    train, load = stage_table(session, found).stages
+    assert {name: used.total for name, used in train.used.items()} == {
+        "gpu (first)": 90, "gpu (second)": 5, "gpuenergy (e, nvml)": 1e6, "gpuenergy (again)": 1e6,
+        "gpuenergy (e, nvml:1)": 2e6, "io": None, "memory (statm)": 10, "memory (process-tree)": 300,
+        "throughput (images)": 10, "throughput (pixels)": 1000,
+    }  # fmt: skip
+    assert {name: used.total for name, used in load.used.items()} == {"memory": 7}
+    # One GPU has used 1 J, however often that was measured, and the other one 2 J.
+    assert (train.energy, train.entries, train.over_time("gpu")) == (3, None, 90)
+    first, second = queries.stages(session, "one")
+    assert (first.entries_per_second, first.metrics, second.metrics) == (None, train.used, load.used)
 
 
 async def test_only_high_samples_are_read(location: Location, session: Session) -> None:
     lags = [0.3 if index in (7, BLOCK + 3, 3 * BLOCK + 1) else 0.001 for index in range(3 * BLOCK + 10)]
     rows = blocks(key(1, 1), [SECOND * index for index in range(len(lags))], lags)
-    series = (key(1, 1), 1, "looplag", "sec", "event-loop", "measured", 50_000_000)
+    series = (key(1, 1), 1, "looplag", "sec", "event-loop", "measured", 50_000_000, "lag")
     await store(location, {Run: [run("one", 1)], Process: [process(1, "one")], Series: [series], **rows})
     found = list(stage_queries.samples_from(session, key(1, 1), 0.05))
     assert found == [(index * SECOND, 0.3) for index in (7, BLOCK + 3, 3 * BLOCK + 1)]

@@ -28,7 +28,7 @@ class Bottleneck(NamedTuple):
 def bottleneck(session: Session, run: RunInfo) -> Bottleneck:
     """Look for what stands out in a run."""
     table = stage_table(session, run)
-    types = {type_ for stage in table.stages for type_ in stage.used}
+    types = {used.type for stage in table.stages for used in stage.used.values()}
     facts = Facts(
         table.wall,
         table.untracked,

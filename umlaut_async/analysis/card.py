@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umlaut_async.analysis import rates
 from umlaut_async.analysis.labels import labels
-from umlaut_async.analysis.measures import mean_of
-from umlaut_async.store import queries, run_queries, series_queries, values
+from umlaut_async.analysis.measures import mean_of, told
+from umlaut_async.store import queries, run_queries, series_queries, stage_queries, values
 from umlaut_async.text import MISSING, duration, moment, number, quantity, safe, tag_list
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from umlaut_async.analysis.tables import Kind, Table
     from umlaut_async.store.chunks import Bucket
     from umlaut_async.store.queries import RunInfo, Stage
+    from umlaut_async.store.stage_queries import Used
 
 __all__ = ["Curve", "run_html", "runs_html", "sparkline", "table_html"]
 
@@ -75,7 +76,7 @@ def run_html(session: Session, run: RunInfo) -> str:
     curves = _curves(session, run, start, end)
     heading = f"<b>{_text(run.name)}</b> {_text(run.uuid[:8])} · {_text(run.status)} · {_text(moment(run.started))}"
     about = " · ".join(_text(part) for part in (_wall_time(run), run.description, tag_list(run.tags)) if part)
-    types = list(dict.fromkeys(type_ for stage in stages for type_ in stage.metrics if type_ not in _IN_COLUMNS))
+    types = list(dict.fromkeys(type_ for stage in stages for type_ in _types(stage) if type_ not in _IN_COLUMNS))
     rows = (
         [
             stage.name,
@@ -150,13 +151,18 @@ def _points(places: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
+def _types(stage: Stage) -> Iterable[str]:
+    return (used.type for used in stage.metrics.values())
+
+
 def _shown(stage: Stage, type_: str) -> str:
-    used = stage.metrics.get(type_)
-    if used is None:
-        return MISSING
+    return told(stage_queries.of_type(stage.metrics, type_), _value, "; ")
+
+
+def _value(used: Used) -> str:
     if used.n == 0:
         return used.provenance
-    return quantity(used.max if type_ == "memory" else mean_of(type_, used), used.unit)
+    return quantity(used.max if used.type == "memory" else mean_of(used), used.unit)
 
 
 def _wall_time(run: RunInfo) -> str:

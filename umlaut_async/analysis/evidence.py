@@ -114,14 +114,14 @@ def growth(session: Session, run: RunInfo, table: StageTable) -> Growth | None:
     for series in run_queries.series(session, run.uuid, ["memory"]):
         trend = trend_of(queries.series_overview(session, series.id, _STEPS))
         if trend is not None:
-            grown.append((trend.last - trend.first, series.process_id, trend))
+            grown.append((trend.last - trend.first, series.process_id, series.source, trend))
     if not grown:
         return None
-    most, process_id, trend = max(grown)
+    most, process_id, source, trend = max(grown)
     # Whose memory it is that waits to be stored, no stage can be told.
     if records_wait_here(run.collector) and most <= _RECORD * len(table.timeline):
         return Growth(trend.first, trend.last, None, waits=True)
-    inside = stage_queries.growth(session, process_id, "memory", trend.since)
+    inside = stage_queries.growth(session, process_id, "memory", source, trend.since)
     return Growth(trend.first, trend.last, grower(inside, most, table.stages))
 
 

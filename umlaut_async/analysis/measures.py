@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from umlaut_async.text import MISSING, safe
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from umlaut_async.store.stage_queries import Used
 
-__all__ = ["CALLS", "ERRORS", "TIMED_TTA", "Measure", "mean_of", "measure"]
+__all__ = ["CALLS", "ERRORS", "TIMED_TTA", "Measure", "mean_of", "measure", "told"]
 
 Combine: TypeAlias = Literal["sum", "max", "by time", "by entries", "mean"]
 Better: TypeAlias = Literal["lower", "higher"]
@@ -71,6 +75,18 @@ def measure(type_: str) -> Measure:
     return _OTHER
 
 
-def mean_of(type_: str, used: Used) -> float | None:
+def mean_of(used: Used) -> float | None:
     """Return what is shown as the mean of a metric of a stage: over the time of the calls where it is a rate."""
-    return used.over_time if measure(type_).combine == "by time" else used.mean
+    return used.over_time if measure(used.type).combine == "by time" else used.mean
+
+
+def told(metrics: Sequence[Used], show: Callable[[Used], str], between: str) -> str:
+    """Return what is shown of the metrics of a stage that are of one type, each by its name where there are several.
+
+    Args:
+        metrics: The metrics.
+        show: Returns what is shown of one.
+        between: What stands between two.
+    """
+    shown = (f"{safe(used.told)}: {show(used)}" if used.told else show(used) for used in metrics)
+    return between.join(shown) if metrics else MISSING

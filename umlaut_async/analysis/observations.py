@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from umlaut_async.analysis.measures import CALLS, ERRORS, TIMED_TTA, measure
@@ -26,7 +27,7 @@ class Quantity(NamedTuple):
     """Empty for what belongs to the run as a whole."""
     type: str
     description: str = ""
-    """Where a stage has several metrics of a type, and of what was tracked."""
+    """Where a stage has several metrics of a type, and of what was tracked; where needed, the source as well."""
 
 
 class Observed(NamedTuple):
@@ -46,13 +47,17 @@ def observe(session: Session, run: RunInfo) -> dict[Quantity, Observed]:
     if run.ended is not None:
         found[Quantity("", "time")] = Observed((run.ended - run.started) / SECOND, "sec")
     metrics = totals.metric_totals(session, run.uuid)
+    same = Counter((metric.stage, metric.type, metric.description) for metric in metrics)
     for stage in totals.stage_totals(session, run.uuid):
         # The time of a stage is known with and without a metric for it.
         if stage.time is not None:
             found[Quantity(stage.name, "time")] = Observed(stage.time / SECOND, "sec")
         for metric in metrics:
             if metric.stage == stage.name and metric.type != "time" and (value := _of_calls(metric)) is not None:
-                quantity = Quantity(stage.name, metric.type, metric.description)
+                name = metric.description
+                if same[metric.stage, metric.type, name] > 1:
+                    name = ", ".join(filter(None, (name, metric.source)))
+                quantity = Quantity(stage.name, metric.type, name)
                 found[quantity] = Observed(value, metric.unit, estimated=metric.provenance == "estimated")
         found[Quantity(stage.name, CALLS)] = Observed(stage.calls, "")
         found[Quantity(stage.name, ERRORS)] = Observed(stage.errors, "")

@@ -271,7 +271,7 @@ def _chosen_series(session: Session, run_uuid: str, metric: str, stage: str | No
     known = run_queries.series(session, run_uuid)
     values = run_queries.results(session, run_uuid, data=False) if stage is not None or _none_is(known, metric) else []
     described = {value.series_id for value in values if value.description == metric and value.series_id is not None}
-    of_metric = [series for series in known if series.type == metric or series.id in described]
+    of_metric = [series for series in known if metric in (series.type, series.description) or series.id in described]
     if not of_metric:
         types = ", ".join(dict.fromkeys(series.type for series in known)) or "nothing"
         raise ArgumentError(f"the run has no samples of {metric!r}; sampled were: {types}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from heapq import nlargest
+from math import isclose
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,8 @@ SLOWEST = 10
 YIELDING = frozenset({"generator", "async generator", "iterate", "async iterate"})
 _OPEN = ("running", "lost")
 """The status of calls that have not ended, as far as is known."""
+_SAME = 1e-6
+"""Entries are worked out from rates and durations, so equal ones may differ by so much."""
 _JOULE = 1e6
 """In µJ."""
 
@@ -72,7 +75,7 @@ class StageRow:
     waited: tuple[Waited, ...] = ()
     """The longest first."""
     used: dict[str, Used] = field(default_factory=dict)
-    """By type of metric."""
+    """By name of the metric: its type, and what tells it from others of that type."""
     unknown_parents: UnknownParents | None = None
     """The calls, if any, that may have run in another stage: nobody knows."""
 
@@ -83,18 +86,26 @@ class StageRow:
 
     @property
     def entries(self) -> float | None:
-        """How many entries it processed."""
-        return next((used.entries for used in self.used.values() if used.entries is not None), None)
+        """How many entries it processed; None where two metrics of a type have counted different things."""
+        for type_ in ("latency", "throughput"):
+            counted = [used.entries for used in self.of_type(type_) if used.entries is not None]
+            if counted:
+                return counted[0] if all(isclose(each, counted[0], rel_tol=_SAME) for each in counted) else None
+        return None
 
     @property
     def energy(self) -> float | None:
         """The energy of the CPU and GPU in Joule, as far as it was measured.
 
-        It is that of the whole machine: of calls that are open at once each has measured the same, so they share it.
+        It is that of the whole machine: of calls that are open at once each has measured the same, so they share it;
+        and metrics with the same source have measured the same.
         """
-        found = [self.used[name].total for name in ("energy", "gpuenergy") if name in self.used]
-        known = [energy for energy in found if energy is not None]
-        return sum(known) / _JOULE * self.single if known else None
+        known: dict[tuple[str, str], float] = {}
+        for used in (*self.of_type("energy"), *self.of_type("gpuenergy")):
+            if used.total is not None:
+                source = used.type, used.source
+                known[source] = max(used.total, known.get(source, used.total))
+        return sum(known.values()) / _JOULE * self.single if known else None
 
     @property
     def energy_per_entry(self) -> float | None:
@@ -106,9 +117,16 @@ class StageRow:
         """What all that it waited for is of the time of its calls."""
         return sum(waited.share for waited in self.waited) if self.waited else None
 
+    def of_type(self, type_: str) -> list[Used]:
+        """Return its metrics of one type, in the order in which it has them."""
+        return stage_queries.of_type(self.used, type_)
+
     def over_time(self, type_: str) -> float | None:
-        """Return the mean of a metric over its time."""
-        return self.used[type_].over_time if type_ in self.used else None
+        """Return the mean of a metric over its time, of several of its type the highest.
+
+        The CPU or I/O of a process is a part of that of its tree, and a stage is not idle while one of its GPUs works.
+        """
+        return max((used.over_time for used in self.of_type(type_) if used.over_time is not None), default=None)
 
 
 class SlowCall(NamedTuple):

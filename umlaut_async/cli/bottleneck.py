@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
     from umlaut_async.analysis.bottleneck import Bottleneck
     from umlaut_async.analysis.stages import StageRow, StageTable
-    from umlaut_async.store.origins import Sources, StageKey
+    from umlaut_async.store.origins import Shares
+    from umlaut_async.store.stage_queries import Used
 
 # Of a stage whose calls ended in several ways the gravest is its status.
 _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed", "ok")
@@ -21,10 +23,10 @@ _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed"
 _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 _BAR = 20
 # What JSON says of a metric: the mean of its calls, and that over their time, which is what is shown of rates.
-_FIELDS = ("unit", "n", "mean", "over_time", "min", "max", "total", "provenance")
+_FIELDS = ("type", "description", "unit", "n", "mean", "over_time", "min", "max", "total", "provenance")
 
 
-def view_parts(view: Bottleneck, shares: Mapping[StageKey, float]) -> Iterator[RenderableType]:
+def view_parts(view: Bottleneck, shares: Shares) -> Iterator[RenderableType]:
     """Yield what is printed of a run that has calls.
 
     Args:
@@ -39,19 +41,18 @@ def view_parts(view: Bottleneck, shares: Mapping[StageKey, float]) -> Iterator[R
         yield f"  rule: {safe(verdict.rule, longest=500)}"
     table = view.table
     yield from ("", _budget_table(table), *_unknown_parents(table.stages), "", _stage_table(table.stages, shares))
-    if any(stage.used.keys() - _SHOWN_METRICS for stage in table.stages):
+    if any(used.type not in _SHOWN_METRICS for stage in table.stages for used in stage.used.values()):
         yield from ("", _metric_table(table.stages))
     if any(stage.durations for stage in table.stages):
         yield from ("", _duration_table(table.stages))
     yield from ("", _slowest_table(table))
 
 
-def view_fields(view: Bottleneck, sources: Sources, shares: Mapping[StageKey, float]) -> dict[str, Any]:
+def view_fields(view: Bottleneck, shares: Shares) -> dict[str, Any]:
     """Return what JSON says of the calls of a run; times are integer nanoseconds.
 
     Args:
         view: What was found.
-        sources: Where the numbers come from.
         shares: The memory of the stages in percent of what may be used, where that is known.
     """
     table = view.table
@@ -62,13 +63,12 @@ def view_fields(view: Bottleneck, sources: Sources, shares: Mapping[StageKey, fl
             "untracked": round(table.untracked),
             "critical_untracked": round(table.critical_untracked),
         },
-        "stages": [_stage_fields(stage, sources, shares) for stage in table.stages],
+        "stages": [_stage_fields(stage, shares) for stage in table.stages],
         "slowest": [call._asdict() | {"started": table.began + call.started} for call in table.slowest],
     }
 
 
-def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, float]) -> dict[str, Any]:
-    key = stage.name, stage.kind
+def _stage_fields(stage: StageRow, shares: Shares) -> dict[str, Any]:
     return {
         "name": stage.name,
         "kind": stage.kind,
@@ -89,8 +89,8 @@ def _stage_fields(stage: StageRow, sources: Sources, shares: Mapping[StageKey, f
         "energy_per_entry": stage.energy_per_entry,
         "metrics": {
             name: {field: getattr(used, field) for field in _FIELDS}
-            | {"sources": sources.of(key, name)}
-            | ({"share": shares.get(key)} if name == "memory" else {})
+            | {"sources": [used.source]}
+            | ({"share": shares.get((stage.name, stage.kind, used.key))} if used.type == "memory" else {})
             for name, used in stage.used.items()
         },
     }
@@ -141,7 +141,7 @@ def _time(nanoseconds: float | None) -> str:
     return MISSING if not nanoseconds else duration(nanoseconds / 1e9)
 
 
-def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -> RenderableType:
+def _stage_table(stages: Sequence[StageRow], shares: Shares) -> RenderableType:
     from umlaut_async.cli.tables import status_text, table
 
     more = [(name, cell) for name, cell in _MORE.items() if any(cell(stage) != MISSING for stage in stages)]
@@ -150,15 +150,14 @@ def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -
     made = table(columns, right=frozenset(numbers))
     for stage in stages:
         ended = stage.calls - stage.statuses.get("running", 0)
-        share = shares.get((stage.name, stage.kind))
         made.add_row(
             safe(stage.name),
             f"{stage.calls:,}",
             duration(stage.time / 1e9 if ended else None),
             duration(stage.time / 1e9 / ended if ended else None),
-            number(stage.over_time("throughput")),
-            _metric(stage, "cpu"),
-            _metric(stage, "memory", "max") + ("" if share is None else f" ({quantity(share, '%')})"),
+            _told(stage, "throughput", lambda used: number(used.over_time)),
+            _told(stage, "cpu", _mean),
+            _told(stage, "memory", partial(_memory, stage, shares)),
             *(cell(stage) for _, cell in more),
             status_text(_status(stage), _status_counts(stage)),
         )
@@ -167,24 +166,33 @@ def _stage_table(stages: Sequence[StageRow], shares: Mapping[StageKey, float]) -
 
 _MORE: dict[str, Callable[[StageRow], str]] = {
     "wait": lambda stage: percent(stage.waiting),
-    "GPU": lambda stage: _metric(stage, "gpu"),
-    "I/O": lambda stage: _metric(stage, "io"),
+    "GPU": lambda stage: _told(stage, "gpu", _mean),
+    "I/O": lambda stage: _told(stage, "io", _mean),
     "energy": lambda stage: quantity(stage.energy, "J"),
     "per entry": lambda stage: quantity(stage.energy_per_entry, "J"),
 }
 """Columns that are there where a stage has something in them."""
 
 
-def _metric(stage: StageRow, measure_type: str, statistic: Literal["mean", "min", "max"] = "mean") -> str:
-    used = stage.used.get(measure_type)
-    if used is None:
-        return MISSING
-    if used.n == 0:
-        return used.provenance
+def _told(stage: StageRow, type_: str, show: Callable[[Used], str]) -> str:
+    from umlaut_async.analysis.measures import told
+
+    return told(stage.of_type(type_), show, "\n")
+
+
+def _memory(stage: StageRow, shares: Shares, used: Used) -> str:
+    share = shares.get((stage.name, stage.kind, used.key))
+    return _value(used, used.max) + ("" if share is None else f" ({quantity(share, '%')})")
+
+
+def _mean(used: Used) -> str:
     from umlaut_async.analysis.measures import mean_of
 
-    value = mean_of(measure_type, used) if statistic == "mean" else getattr(used, statistic)
-    return quantity(value, used.unit)
+    return _value(used, mean_of(used))
+
+
+def _value(used: Used, value: float | None) -> str:
+    return used.provenance if used.n == 0 else quantity(value, used.unit)
 
 
 def _metric_table(stages: Sequence[StageRow]) -> RenderableType:
@@ -194,8 +202,8 @@ def _metric_table(stages: Sequence[StageRow]) -> RenderableType:
     made = table(columns, right=frozenset(columns[2:]))
     for stage in stages:
         for name, used in stage.used.items():
-            if name not in _SHOWN_METRICS:
-                values = (_metric(stage, name), _metric(stage, name, "min"), _metric(stage, name, "max"))
+            if used.type not in _SHOWN_METRICS:
+                values = _mean(used), _value(used, used.min), _value(used, used.max)
                 made.add_row(safe(stage.name), safe(name), f"{used.n:,}", *values)
     return made
 

@@ -79,9 +79,7 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
     run = select_one(session, "last" if selector is None else selector)
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
-        **view_fields(
-            bottleneck(session, run), origins.Sources(session, run.uuid), origins.memory_shares(session, run.uuid)
-        ),
+        **view_fields(bottleneck(session, run), origins.memory_shares(session, run.uuid)),
         "trackers": [dataclasses.asdict(tracked) | _OF_THE_USER for tracked in queries.trackers(session, run.uuid)],
         "commands": [end._asdict() for end in command_ends(session, run.uuid)],
         "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],

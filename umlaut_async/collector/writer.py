@@ -205,7 +205,7 @@ class Writer:
         self._provenance[series_id] = series.provenance
         self._tails.setdefault(series_id, Tail(series_id, series, self.epoch))
         described = (series.measure_type, series.unit, series.probe.source, series.provenance, series.interval)
-        self._new_series.append((series_id, process_id, *described))
+        self._new_series.append((series_id, process_id, *described, series.description))
 
     def describe(self, **columns: Any) -> None:
         """Take what the run turned out to be, by the columns that say so."""

@@ -99,7 +99,7 @@ class RunRows:
                 self._event(stored, "cut", message, {"id": number, "type": type_, "description": described})
         if samples is not None:
             series_id = key(self._process_id, next(self._series))
-            _add_series(stored, (series_id, self._process_id, type_, unit, "UMLAUT", "measured"), samples)
+            _add_series(stored, (series_id, self._process_id, type_, unit, "UMLAUT", "measured"), described, samples)
         head = key(self._process_id, next(self._results)), self._process_id, None, _text(method)
         stored.results.append((*head, type_, described, unit, value, data, series_id, "measured", recorded))
 
@@ -126,8 +126,8 @@ def _is_swapped(measurement_type: str, unit: str, time: object) -> bool:
     return told or (isinstance(time, str) and time < _SWAPPED_UNTIL)
 
 
-def _add_series(stored: Stored, head: tuple[Any, ...], samples: Samples) -> None:
-    stored.series.append((*head, samples.interval))
+def _add_series(stored: Stored, head: tuple[Any, ...], described: str, samples: Samples) -> None:
+    stored.series.append((*head, samples.interval, described))
     series_id, whole = head[0], len(samples.times) // chunks.BLOCK * chunks.BLOCK
     for start in range(0, whole, chunks.BLOCK):
         part = slice(start, start + chunks.BLOCK)

@@ -300,8 +300,10 @@ def gpu_probe(field: Field, gpu: int, nvml: Callable[[], Nvml] = shared, visible
     _wanted = True
     read = partial(_read, field, gpu, nvml, visible)
     key = "nvml", field.name, gpu, visible
+    # Metrics of several GPUs may have one description.
+    source = f"{field.source}:{gpu}" if gpu else field.source
     return Probe(
-        key, read, field.source, Place.THREAD, check=float, first_deadline=FIRST_DEADLINE, stamp=attrgetter("at"),
+        key, read, source, Place.THREAD, check=float, first_deadline=FIRST_DEADLINE, stamp=attrgetter("at"),
         step=field.step, outside=key,
     )  # fmt: skip
 

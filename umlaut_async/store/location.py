@@ -37,7 +37,8 @@ __all__ = [
     "take_back",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 lacks `series.description`: who writes adds it, who only reads has a view with it."""
 # "umla" in ASCII: how `file` and we tell our databases from others.
 APPLICATION_ID = 0x756D6C61
 

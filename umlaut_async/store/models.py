@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, LargeBinary, Text, case, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
@@ -10,14 +10,31 @@ from sqlalchemy.types import TypeDecorator
 
 from umlaut_async.store import values
 
-__all__ = ["Base", "Chunk", "Event", "Process", "Result", "Run", "Sample", "Series", "Span", "key", "process_of"]
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+__all__ = [
+    "CLOCK",
+    "Base",
+    "Chunk",
+    "Event",
+    "Process",
+    "Result",
+    "Run",
+    "Sample",
+    "Series",
+    "Span",
+    "key",
+    "process_of",
+    "source_column",
+]
 
 # Only a column whose type is INTEGER to the letter is SQLite's own row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 _PROCESS_SHIFT = 40
 
 
-_CLOCK = "perf_counter"
+CLOCK = "perf_counter"
 _USER = "user"
 
 
@@ -32,16 +49,6 @@ def key(process_id: int, number: int) -> int:
 def process_of(row: int) -> int:
     """Return the key of the process to which the row with this primary key belongs."""
     return row >> _PROCESS_SHIFT
-
-
-def source_of(series: str | None, *, in_a_call: bool) -> str:
-    """Return the source of a result.
-
-    Args:
-        series: The source of its series, if it has one.
-        in_a_call: Whether it is of a call, and not of what the user recorded.
-    """
-    return (series or _CLOCK) if in_a_call else _USER
 
 
 class Json(TypeDecorator[Any]):
@@ -135,6 +142,8 @@ class Series(Base):
     provenance: Mapped[str]
     """measured | estimated | unavailable; the reason is in an event."""
     interval: Mapped[int]
+    description: Mapped[str] = mapped_column(default="", server_default="")
+    """That of the first metric that wanted it; results have their own. Empty before version 2 of the schema."""
 
 
 class Result(Base):
@@ -159,11 +168,16 @@ class Result(Base):
     source: Mapped[str] = column_property(
         case(
             (span.is_(None), _USER),
-            else_=func.coalesce(select(Series.source).where(Series.id == series_id).scalar_subquery(), _CLOCK),
+            else_=func.coalesce(select(Series.source).where(Series.id == series_id).scalar_subquery(), CLOCK),
         )
     )
     """Where the value comes from: the source of its series; the clock that times the calls, where there is none; or the
     user, outside of calls. It is no column of the table, but can be queried like one."""
+
+
+def source_column() -> ColumnElement[str]:
+    """Return the source of a result of a call, in a query that has an outer join with its series."""
+    return func.coalesce(Series.source, CLOCK)
 
 
 class Sample(Base):

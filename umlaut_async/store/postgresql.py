@@ -16,7 +16,7 @@ from umlaut_async.errors import StoreError
 from umlaut_async.store.failures import CommitUnknownError, is_unreachable, translate_server
 from umlaut_async.store.passwords import without_password
 from umlaut_async.store.patience import one_patience
-from umlaut_async.store.server_tables import make_tables
+from umlaut_async.store.server_tables import OLD_SERIES, make_tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,12 +124,18 @@ async def was_committed(engine: AsyncEngine, transaction: str) -> bool:
 
 def read_server(location: Location) -> AsyncEngine:
     """Return an engine that only reads, each statement on the newest committed data."""
-    return _engine(
-        location,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"server_settings": {"default_transaction_read_only": "on"}},
-    )
+    engine = _engine(location, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.run_async(_prepare_reader)
+
+    return engine
+
+
+async def _prepare_reader(driver: Any) -> None:
+    await driver.execute(OLD_SERIES)
+    await driver.execute("SET default_transaction_read_only = on")
 
 
 def read_server_without_asyncio(location: Location) -> Engine:
@@ -148,6 +154,9 @@ def read_server_without_asyncio(location: Location) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
+        connection.autocommit = True
+        connection.execute(OLD_SERIES)
+        connection.autocommit = False
         connection.read_only = True
 
     return engine

@@ -74,12 +74,13 @@ class Stage:
     """The sum of the durations of the calls that ended, in nanoseconds."""
     first_started: int
     metrics: dict[str, Used] = field(default_factory=dict)
-    """By type."""
+    """By name: the type, and what tells it from others of that type."""
 
     @property
     def entries_per_second(self) -> float | None:
-        """All entries by all the time of the calls that counted entries."""
-        return self.metrics["throughput"].over_time if "throughput" in self.metrics else None
+        """All entries by all the time of the calls that counted entries; None where they count different things."""
+        rates = {metric.over_time for metric in stage_queries.of_type(self.metrics, "throughput")}
+        return rates.pop() if len(rates) == 1 else None
 
 
 @dataclass(frozen=True)

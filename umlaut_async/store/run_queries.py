@@ -87,6 +87,7 @@ class SeriesRow(NamedTuple):
     source: str
     provenance: str
     interval: int
+    description: str
 
 
 class EventRow(NamedTuple):

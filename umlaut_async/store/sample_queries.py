@@ -53,7 +53,7 @@ def sample_blocks(session: Session, series_id: int) -> Iterator[Samples]:
     pieces += [(tail.times[0], None)] if tail.times else []
     pieces.sort(key=lambda piece: piece[0])
     times, values = array("q"), array("d")
-    for (_, number), (next_start, _) in zip(pieces, [*pieces[1:], (None, None)], strict=True):
+    for (_, number), (next_start, _) in zip(pieces, [*pieces, (None, None)][1:], strict=True):
         moments, numbers = tail if number is None else _block(session, number)
         # Neighbouring blocks may overlap a little, where an edge reading was late.
         times, values = chunks.in_order(times + moments, values + numbers)

@@ -13,7 +13,7 @@ from umlaut_async.store.models import Base
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["make_tables", "server_tables"]
+__all__ = ["OLD_SERIES", "make_tables", "server_tables"]
 
 # The key of a partitioned table has to contain what it is partitioned by: time, or what names run and process. It also
 # is the order in which a series is read.
@@ -23,6 +23,11 @@ _IDENTITIES = ("process", "sample", "chunk")
 _OF_PROCESSES = ("span", "result", "series", "event")
 """The tables of which the rows of some processes are read, and not all."""
 _MARK = "umlaut_async, schema version "
+OLD_SERIES = """DO $$ BEGIN
+IF to_regclass('series') IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('series') AND attname = 'description' AND NOT attisdropped
+) THEN CREATE TEMP VIEW series AS SELECT *, ''::text AS description FROM series; END IF; END $$"""
+"""Lets a connection see the series of version 1 of the schema as those of today, without changing the database."""
 _LOCK = 0x756D6C61
 """Held while the tables are made: a number that no other application should take."""
 
@@ -50,8 +55,16 @@ def make_tables(connection: Connection, name: str) -> None:
                 f"{name} has schema version {version} and this version of umlaut_async knows {SCHEMA_VERSION}; "
                 "upgrade umlaut_async"
             )
+        if version == SCHEMA_VERSION:
+            return
+        connection.exec_driver_sql("ALTER TABLE series ADD COLUMN IF NOT EXISTS description text DEFAULT '' NOT NULL")
+        _mark(connection)
         return
     server_tables().create_all(connection)
+    _mark(connection)
+
+
+def _mark(connection: Connection) -> None:
     connection.exec_driver_sql(f"COMMENT ON TABLE run IS '{_MARK}{SCHEMA_VERSION}'")
 
 
@@ -66,7 +79,10 @@ def server_tables() -> MetaData:
         made = Table(table.name, metadata)
         for column in table.columns:
             identity = [Identity()] if column.name == "id" and table.name in _IDENTITIES else []
-            made.append_column(Column(column.name, column.type, *identity, nullable=column.nullable))
+            default = column.server_default
+            made.append_column(
+                Column(column.name, column.type, *identity, nullable=column.nullable, server_default=default)
+            )
         made.append_constraint(PrimaryKeyConstraint(*_KEYS.get(table.name, table.primary_key.columns.keys())))
         if table.name in _OF_PROCESSES:
             Index(f"{table.name}_process", made.c.process_id)

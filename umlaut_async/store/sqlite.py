@@ -22,6 +22,8 @@ from umlaut_async.store.location import APPLICATION_ID, SCHEMA_VERSION, identify
 from umlaut_async.store.models import Base
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection, Engine
 
 __all__ = ["make_tables", "open_file", "read_file", "read_file_without_asyncio", "tables_script"]
@@ -29,9 +31,10 @@ __all__ = ["make_tables", "open_file", "read_file", "read_file_without_asyncio",
 _BUSY_SECONDS = 30.0
 _PAGE_SIZE = 8192
 # Whoever wrote the file may be hostile: nothing in its schema may run, and its pages are checked as they are read.
-_READER_PRAGMAS = (
-    "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-)
+_READER_PRAGMAS = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+_COLUMNS_OF_SERIES = "PRAGMA main.table_info(series)"
+_OLD_SERIES = "SELECT id, process_id, type, unit, source, provenance, interval, '' AS description FROM main.series"
+"""The series of version 1 of the schema as those of today."""
 _log = logging.getLogger("umlaut_async")
 _told: set[str] = set()
 """The databases of which it was said that they have no log."""
@@ -77,7 +80,7 @@ def read_file(path: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: object) -> None:
-        connection.run_async(lambda connection: connection.executescript(_READER_PRAGMAS))
+        connection.run_async(_prepare_reader)
 
     return engine
 
@@ -91,12 +94,25 @@ def read_file_without_asyncio(path: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
         connection.executescript(_READER_PRAGMAS)
+        connection.executescript(_last_of_reader(connection.execute(_COLUMNS_OF_SERIES)))
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+async def _prepare_reader(connection: Any) -> None:
+    await connection.executescript(_READER_PRAGMAS)
+    await connection.executescript(_last_of_reader(await connection.execute_fetchall(_COLUMNS_OF_SERIES)))
+
+
+def _last_of_reader(columns: Iterable[Any]) -> str:
+    """Return what a reader does last, given the columns of the series."""
+    names = {row[1] for row in columns}
+    view = f"CREATE TEMP VIEW series AS {_OLD_SERIES}; " if names and "description" not in names else ""
+    return f"{view}PRAGMA query_only = ON;"
 
 
 def _read_only(name: str, path: str) -> URL:
@@ -157,8 +173,17 @@ def make_tables(connection: Connection, path: str) -> None:
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     tables = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'table'")
     if identify(path, application_id, version, {str(name): str(sql) for name, sql in tables}):
+        if version < SCHEMA_VERSION:
+            _bring_up_to_date(connection)
         return
     cast("Any", connection.connection.dbapi_connection).run_async(lambda raw: raw.execute_all(tables_script()))
+
+
+def _bring_up_to_date(connection: Connection) -> None:
+    names = {row[1] for row in connection.exec_driver_sql(_COLUMNS_OF_SERIES)}
+    if names and "description" not in names:
+        connection.exec_driver_sql("ALTER TABLE series ADD COLUMN description TEXT DEFAULT '' NOT NULL")
+    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 @cache

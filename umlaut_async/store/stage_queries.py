@@ -10,11 +10,12 @@ from sqlalchemy import JSON, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from umlaut_async.store import chunks, lost
-from umlaut_async.store.models import Chunk, Process, Result, Sample, Span
+from umlaut_async.store.metric_names import MetricKey, name_of, tell_apart
+from umlaut_async.store.models import Chunk, Process, Result, Sample, Series, Span, source_column
 from umlaut_async.store.ranges import of_process, of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -25,6 +26,7 @@ __all__ = [
     "call_columns",
     "growth",
     "last_moment",
+    "of_type",
     "samples_from",
     "used",
     "used_beside",
@@ -36,7 +38,7 @@ _BLOCK = 256
 
 
 class Used(NamedTuple):
-    """The values that one type of metric had over the calls of a stage; without any, the reason is in an event."""
+    """The values that one metric had over the calls of a stage; without any, the reason is in an event."""
 
     unit: str
     n: int
@@ -50,10 +52,20 @@ class Used(NamedTuple):
     """The mean in which each call has the weight of its duration."""
     entries: float | None
     """What was tracked or yielded, of a throughput or a latency."""
+    type: str
+    description: str
+    source: str
+    told: str
+    """What tells it from the others of its type in the stage; empty where there are none."""
+
+    @property
+    def key(self) -> MetricKey:
+        """Which metric of the stage it is."""
+        return MetricKey(self.type, self.description, self.source)
 
 
 UsedByStage = dict[tuple[str, str], dict[str, Used]]
-"""By name and kind of the stage, and by type."""
+"""By name and kind of the stage, and by name of the metric: its type, and what tells it from others of that type."""
 
 
 def call_columns(session: Session, run_uuid: str) -> list[list[Any]]:
@@ -89,7 +101,7 @@ def samples_from(session: Session, series_id: int, least: float) -> Iterator[tup
 
 @contextmanager
 def used_here(session: Session, run_uuid: str) -> Iterator[Callable[[], UsedByStage]]:
-    """Give a function that asks what was used, by name and kind of the stage, and by type."""
+    """Give a function that asks what was used, as `used` does."""
     yield lambda: used(session, run_uuid)
 
 
@@ -105,18 +117,23 @@ def used_beside(session: Session, run_uuid: str) -> Iterator[Callable[[], UsedBy
         yield pool.submit(ask).result
 
 
+def of_type(metrics: Mapping[str, Used], type_: str) -> list[Used]:
+    """Return those metrics of a stage that are of one type, in the order in which the stage has them."""
+    return [metric for metric in metrics.values() if metric.type == type_]
+
+
 def used(session: Session, run_uuid: str) -> UsedByStage:
-    """Return what was used, by name and kind of the stage, and by type."""
+    """Return what was used by each stage: one entry for each metric, which is told from others of its type."""
     measured = and_(Result.value.is_not(None), Span.duration.is_not(None))
     entries = case(
         (Result.type == "throughput", Result.value * Span.duration / 1e9),
         (and_(Result.type == "latency", Result.value > 0), Span.duration / 1e9 / func.nullif(Result.value, 0)),
     )
+    metric = Result.type, Result.description, source_column()
     query = (
         select(
             Span.name,
             Span.kind,
-            Result.type,
             # The alphabet orders provenances as needed: one estimate makes an estimate, "unavailable" yields to any
             # value.
             func.min(Result.unit),
@@ -128,34 +145,44 @@ def used(session: Session, run_uuid: str) -> UsedByStage:
             func.sum(Result.value),
             func.sum(Result.value * Span.duration) / func.nullif(func.sum(case((measured, Span.duration))), 0),
             func.sum(entries),
+            *metric,
         )
         .join(Span, Span.id == Result.span)
+        .outerjoin(Series, Series.id == Result.series_id)
         .where(of_run(session, Result.id, run_uuid), or_(Result.value.is_not(None), Result.provenance == "unavailable"))
-        .group_by(Span.name, Span.kind, Result.type)
-        .order_by(Result.type)
+        .group_by(Span.name, Span.kind, *metric)
+        .order_by(Result.type, func.min(Result.id))
     )
-    found: UsedByStage = {}
-    for name, kind, type_, *values in session.execute(query):
-        found.setdefault((name, kind), {})[type_] = Used(*values)
-    return found
+    found: dict[tuple[str, str], list[Used]] = {}
+    for name, kind, *values in session.execute(query):
+        found.setdefault((name, kind), []).append(Used._make((*values, "")))
+    return {stage: _named(metrics) for stage, metrics in found.items()}
 
 
-def growth(session: Session, process_id: int, type_: str, since: int) -> dict[tuple[str, str], float]:
-    """Return by how much the samples of a type grew in the calls of one process, by name and kind of the stage.
+def _named(metrics: Sequence[Used]) -> dict[str, Used]:
+    told = tell_apart(metric.key for metric in metrics)
+    return {name_of(metric.type, told[metric.key]): metric._replace(told=told[metric.key]) for metric in metrics}
+
+
+def growth(session: Session, process_id: int, type_: str, source: str, since: int) -> dict[tuple[str, str], float]:
+    """Return by how much the samples of a source grew in the calls of one process, by name and kind of the stage.
 
     Args:
         session: Where to ask.
         process_id: The process.
         type_: The type of metric.
+        source: The source of its series: a process and its tree grow at once, and that must not count twice.
         since: Calls count that ended after that.
     """
     first, last = (_number_in_data(session, name) for name in ("first", "last"))
     query = (
         select(Span.name, Span.kind, func.coalesce(func.sum(last - first), 0.0))
         .join(Span, Span.id == Result.span)
+        .join(Series, Series.id == Result.series_id)
         .where(
             of_process(Result.id, process_id),
             Result.type == type_,
+            Series.source == source,
             Span.started + Span.duration > since,
         )
         .group_by(Span.name, Span.kind)

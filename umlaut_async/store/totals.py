@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import case, func, select
 
-from umlaut_async.store.models import Result, Span
+from umlaut_async.store.models import Result, Series, Span, source_column
 from umlaut_async.store.ranges import of_run
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class MetricTotal(NamedTuple):
     stage: str
     type: str
     description: str
+    source: str
     unit: str
     n: int
     total: float
@@ -71,6 +72,7 @@ def metric_totals(session: Session, run_uuid: str) -> list[MetricTotal]:
             Span.name,
             Result.type,
             Result.description,
+            source_column(),
             func.min(Result.unit),
             func.count(),
             func.sum(Result.value),
@@ -83,8 +85,9 @@ def metric_totals(session: Session, run_uuid: str) -> list[MetricTotal]:
             func.min(Result.provenance),
         )
         .join(Span, Span.id == Result.span)
+        .outerjoin(Series, Series.id == Result.series_id)
         .where(of_run(session, Result.id, run_uuid), Result.value.is_not(None))
-        .group_by(Span.name, Result.type, Result.description)
-        .order_by(func.min(Span.started), Span.name, Result.type, Result.description)
+        .group_by(Span.name, Result.type, Result.description, source_column())
+        .order_by(func.min(Span.started), Span.name, Result.type, Result.description, func.min(Result.id))
     )
-    return [MetricTotal(*row) for row in session.execute(query)]
+    return [MetricTotal._make(row) for row in session.execute(query)]

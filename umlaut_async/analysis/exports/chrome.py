@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from umlaut_async.analysis import rates
 from umlaut_async.analysis.exports.lanes import Stay, edges
+from umlaut_async.analysis.exports.names import names_of
+from umlaut_async.analysis.labels import labels
 from umlaut_async.store import run_queries, series_queries, values
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class _Run:
         by_process: dict[int, list[CallRow]] = {process.id: [] for process in self._processes}
         for call in self._calls:
             by_process[call.process_id].append(call)
-        arguments = _arguments(self._calls, self._results)
+        arguments = _arguments(self._calls, self._results, self._series)
         for process in self._processes:
             yield self._call_edges(process, by_process[process.id], arguments)
         names = _counter_names(self._series)
@@ -142,16 +144,21 @@ class _Run:
         return (time - self._base) / 1000
 
 
-def _arguments(calls: Iterable[CallRow], results: Iterable[ResultRow]) -> dict[int, _Trace]:
+def _arguments(
+    calls: Sequence[CallRow], results: Sequence[ResultRow], series: Sequence[SeriesRow]
+) -> dict[int, _Trace]:
     """Return what is known of each call."""
     found: dict[int, _Trace] = {}
     for call in calls:
         known = {"status": call.status, "kind": call.kind, "task": call.task, "error": call.error}
         known |= {"call": str(call.id), "parent": None if call.parent is None else str(call.parent)}
         found[call.id] = {name: value for name, value in known.items() if value is not None}
+    name_of = names_of(calls, results, series)
     for result in results:
         if result.span in found and result.value is not None and isfinite(result.value):
-            found[result.span][f"{result.type}: {result.description} ({result.unit})"] = result.value
+            metric, told = name_of(result)
+            source = "" if told in ("", result.description) else f" of {metric.source}"
+            found[result.span][f"{result.type}: {result.description}{source} ({result.unit})"] = result.value
     return found
 
 
@@ -165,17 +172,11 @@ def _value(result: ResultRow) -> _Trace:
     return {"type": result.type, "unit": result.unit, "value": value if text is None else text}
 
 
-def _counter_names(series: Iterable[SeriesRow]) -> dict[int, str]:
+def _counter_names(series: Sequence[SeriesRow]) -> dict[int, str]:
     """Return a name for the counter of each series, which no other one of its process has."""
     names: dict[int, str] = {}
-    taken: set[tuple[int, str]] = set()
-    for each in series:
-        name = f"{each.type} ({each.unit})" if each.unit else each.type
-        for candidate in (name, f"{name} of {each.source}", f"{name} of {each.source}, series {each.id}"):
-            if (each.process_id, candidate) not in taken:
-                names[each.id] = candidate
-                taken.add((each.process_id, candidate))
-                break
-        else:
-            names[each.id] = f"series {each.id}"
-    return names
+    for process_id in {each.process_id for each in series}:
+        of_process = [each for each in series if each.process_id == process_id]
+        for number, label in labels(of_process, {}).items():
+            names[number] = f" of {label}" if label else ""
+    return {each.id: (f"{each.type} ({each.unit})" if each.unit else each.type) + names[each.id] for each in series}

@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async.analysis.exports.names import names_of
 from umlaut_async.store import run_queries, values
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.analysis.exports.comma_separated import Target
     from umlaut_async.analysis.exports.source import Source
+    from umlaut_async.store.metric_names import MetricKey
     from umlaut_async.store.queries import RunInfo
     from umlaut_async.store.run_queries import CallRow, ProcessRow, ResultRow
 
@@ -49,7 +51,9 @@ def write(source: Source, target: Target, table: str | None = None) -> None:
 
 def _traces(source: Source, run: RunInfo, processes: Mapping[int, ProcessRow]) -> Iterator[_Json]:
     of_calls: dict[int, list[ResultRow]] = {}
-    for result in source.results(run):
+    results, calls = source.results(run), source.calls(run)
+    name_of = names_of(calls, results, run_queries.series(source.session, run.uuid))
+    for result in results:
         if result.span is not None:
             of_calls.setdefault(result.span, []).append(result)
     last_seen = max((process.last_seen for process in processes.values()), default=run.started)
@@ -64,9 +68,9 @@ def _traces(source: Source, run: RunInfo, processes: Mapping[int, ProcessRow]) -
     }
     yield from _lines("Span", run, next(iter(processes.values()), None), [whole])
     by_process: dict[int, list[_Json]] = {process: [] for process in processes}
-    for call in source.calls(run):
+    for call in calls:
         spans = by_process[call.process_id]
-        spans.append(_span(run, call, of_calls.get(call.id, ()), processes[call.process_id]))
+        spans.append(_span(run, call, of_calls.get(call.id, ()), processes[call.process_id], name_of))
         if len(spans) == _BATCH:
             yield from _lines("Span", run, processes[call.process_id], spans)
             spans.clear()
@@ -74,12 +78,19 @@ def _traces(source: Source, run: RunInfo, processes: Mapping[int, ProcessRow]) -
         yield from _lines("Span", run, processes[process], spans)
 
 
-def _span(run: RunInfo, call: CallRow, results: Iterable[ResultRow], process: ProcessRow) -> _Json:
+def _span(
+    run: RunInfo,
+    call: CallRow,
+    results: Iterable[ResultRow],
+    process: ProcessRow,
+    name_of: Callable[[ResultRow], tuple[MetricKey, str]],
+) -> _Json:
     known: _Json = {"umlaut.kind": call.kind, "umlaut.status": call.status, "umlaut.task": call.task}
     known["umlaut.producing_ns"] = call.producing
     for result in results:
-        name = f"umlaut.{result.type}"
-        # A stage may have two metrics of one type, which differ in what they are called.
+        _, told = name_of(result)
+        name = f"umlaut.{result.type}.{told}" if told else f"umlaut.{result.type}"
+        # A type of a user may be a word of ours.
         name = name if name not in known else f"{name}.{result.description}"
         known[name] = result.value
         known[f"{name}.unit"] = result.unit or None
@@ -100,7 +111,12 @@ def _span(run: RunInfo, call: CallRow, results: Iterable[ResultRow], process: Pr
 
 def _metrics(source: Source, run: RunInfo, processes: Mapping[int, ProcessRow]) -> Iterator[_Json]:
     for series in run_queries.series(source.session, run.uuid):
-        told = {"umlaut.series": series.id, "umlaut.source": series.source, "umlaut.provenance": series.provenance}
+        told: _Json = {
+            "umlaut.series": series.id,
+            "umlaut.source": series.source,
+            "umlaut.provenance": series.provenance,
+        }
+        told["umlaut.description"] = series.description or None
         attributes = _attributes(told)
         for samples in source.samples(series):
             points = [

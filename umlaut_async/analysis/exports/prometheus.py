@@ -95,21 +95,23 @@ def _stage(families: _Families, run: RunInfo, stage: Stage) -> None:
         families.add("umlaut_calls_total", "counter", "Calls of a stage.", count, **labels, status=status)
     told = "The sum of the durations of the calls of a stage that ended."
     families.add("umlaut_call_seconds_total", "counter", told, stage.time / _NANO, **labels)
-    for type_, metric in stage.metrics.items():
+    for metric in stage.metrics.values():
+        type_ = metric.type
+        own = labels | ({"description": metric.description, "source": metric.source} if metric.told else {})
         unit = _UNITS.get(metric.unit)
         if metric.mean is None or metric.min is None or metric.max is None:
             continue
         if unit is None or not _NAME.fullmatch(type_):
-            name, scale, about = "umlaut_result", 1.0, labels | {"type": type_, "unit": metric.unit}
+            name, scale, about = "umlaut_result", 1.0, own | {"type": type_, "unit": metric.unit}
         else:
-            name, scale, about = f"umlaut_call_{type_}_{unit.name}", unit.scale, labels
+            name, scale, about = f"umlaut_call_{type_}_{unit.name}", unit.scale, own
         told = "Over the calls of a stage."
         for statistic, value in (("min", metric.min), ("mean", metric.mean), ("max", metric.max)):
             families.add(name, "gauge", told, value * scale, **about, statistic=statistic)
         if metric.unit == "µJ" and unit is not None and name != "umlaut_result":
             total = metric.mean * metric.n * scale
             families.add(
-                f"umlaut_{type_}_{unit.name}_total", "counter", "The sum over the calls of a stage.", total, **labels
+                f"umlaut_{type_}_{unit.name}_total", "counter", "The sum over the calls of a stage.", total, **own
             )
 
 

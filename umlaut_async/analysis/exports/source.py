@@ -39,7 +39,7 @@ TABLES: dict[str, dict[str, Kind]] = {
     },
     "series": {
         "run": "text", "id": "integer", "process": "integer", "type": "text", "unit": "text", "source": "text",
-        "provenance": "text", "interval": "duration",
+        "provenance": "text", "interval": "duration", "description": "text",
     },
     "samples": {
         "run": "text", "series": "integer", "type": "text", "unit": "text", "time": "time", "value": "number",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from umlaut_async.analysis.figures.drawing import COLOURS, figure_block, legend, line
 from umlaut_async.analysis.figures.markup import Markup, details, element, joined, table
-from umlaut_async.analysis.measures import mean_of
+from umlaut_async.analysis.measures import mean_of, told
 from umlaut_async.analysis.unknown_parents import UNKNOWN_PARENT
 from umlaut_async.text import MISSING, duration, number, percent, quantity, safe
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from umlaut_async.analysis.bottleneck import Bottleneck
     from umlaut_async.analysis.stages import StageRow, StageTable
     from umlaut_async.analysis.verdict import Verdict
+    from umlaut_async.store.stage_queries import Used
 
 __all__ = ["budget", "slowest_calls", "stages", "verdict_box"]
 
@@ -84,7 +85,7 @@ def stages(view: Bottleneck) -> Markup:
             f"{used.n:,}",
             *(
                 quantity(value, used.unit) if used.n else "not recorded"
-                for value in (mean_of(name, used), used.min, used.max)
+                for value in (mean_of(used), used.min, used.max)
             ),
             used.provenance,
         )
@@ -155,13 +156,10 @@ def _typical(which: str) -> Callable[[StageRow], str]:
 
 
 def _used(type_: str, statistic: str) -> Callable[[StageRow], str]:
-    def cell(stage: StageRow) -> str:
-        used = stage.used.get(type_)
-        if used is None:
-            return MISSING
+    def value(used: Used) -> str:
         return used.provenance if not used.n else quantity(getattr(used, statistic), used.unit)
 
-    return cell
+    return lambda stage: told(stage.of_type(type_), value, "; ")
 
 
 _CELLS: dict[str, Callable[[StageRow], str]] = {
@@ -172,7 +170,7 @@ _CELLS: dict[str, Callable[[StageRow], str]] = {
     "p95": _typical("p95"),
     "p99": _typical("p99"),
     "wait": lambda stage: percent(stage.waiting),
-    "entries/s": lambda stage: number(stage.over_time("throughput")),
+    "entries/s": lambda stage: told(stage.of_type("throughput"), lambda used: number(used.over_time), "; "),
     "CPU": _used("cpu", "over_time"),
     "peak memory": _used("memory", "max"),
     "GPU": _used("gpu", "over_time"),
