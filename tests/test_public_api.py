@@ -44,7 +44,7 @@ LAYERS: dict[str, float] = {
     "store": 3,
     "metrics": 2, "probes": 2,
     "wrapping": 1, "forwarding": 1, "calls": 1, "executors": 1, "plan": 1, "records": 1, "summary": 1,
-    "errors": 0, "clock": 0, "garbage": 0, "gc_guard": 0, "scalars": 0, "switch": 0, "text": 0,
+    "errors": 0, "clock": 0, "garbage": 0, "gc_guard": 0, "originals": 0, "scalars": 0, "switch": 0, "text": 0,
 }  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from umlaut_async import originals
 from umlaut_async.errors import StoreError, StoreTimeoutError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def block_for_answer(request: Callable[[Answer], None], run: Run) -> None:
     Raises:
         StoreError: The answer is an error, or none came within the deadline.
     """
-    come = threading.Event()
+    come = originals.event()
     placed = _Request(come.set)
     request(placed.answer)
     waited = _patience(run)

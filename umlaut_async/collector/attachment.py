@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.collector.threads import abandon_connections, end_with
 from umlaut_async.errors import StoreError
 
@@ -72,7 +73,7 @@ def forward(
     forwarder = Forwarder(hello, channel, link, ledger, opened, joined=settings.is_shared or settings.is_worker)
     reason = StoreError("the run has ended")
     try:
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=originals.new_loop) as runner:
             if not runner.run(forwarder.run()):
                 # What was sent is in no database, and what was asked is left to whoever closes the link.
                 ledger.drop("not stored", ledger.account().in_flight)

@@ -9,11 +9,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from umlaut_async import errors
+from umlaut_async import errors, originals
 from umlaut_async.collector import wire
 from umlaut_async.collector.limits import FULL
 from umlaut_async.collector.outgoing import Outgoing, announcement
@@ -23,6 +22,8 @@ from umlaut_async.errors import StoreError
 from umlaut_async.records import CallRecord, Ending, EventRecord, FlushRequest, StageRecord, is_counted
 
 if TYPE_CHECKING:
+    import threading
+
     from umlaut_async.collector.account import Ledger
     from umlaut_async.collector.channel import Channel
     from umlaut_async.collector.link import Link
@@ -84,7 +85,7 @@ class Forwarder:
         self._held: list[CallRecord] = []
         self._requests: dict[int, FlushRequest] = {}
         self._ended = False
-        self._turn = threading.Lock()
+        self._turn = originals.lock()
         """Held by whoever sends records: this thread, or that of a call, which never waits for it."""
         self._in_turn = False
         """Whether it is this thread that holds it."""

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import time
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.clock import now
 from umlaut_async.collector import registry
 from umlaut_async.collector.account import Ledger
@@ -25,6 +25,7 @@ from umlaut_async.probes import helpers
 from umlaut_async.records import LOST, UNKNOWN, Ending, FlushRequest
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from umlaut_async.collector.door import Door
@@ -75,8 +76,8 @@ def main(descriptor: int) -> None:
     # The first process of a container adopts it, as every process whose parent has ended.
     helpers.exclude(os.getpid())
     with (
-        socket.socket(fileno=descriptor) as connected,
-        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+        originals.new_socket(fileno=descriptor) as connected,
+        asyncio.Runner(loop_factory=originals.new_loop) as runner,
     ):
         runner.run(_collect(Channel(connected)))
 
@@ -139,8 +140,8 @@ def collect_workers(descriptor: int, pid: int, started: int) -> None:
     """
     helpers.exclude(os.getpid())
     with (
-        socket.socket(fileno=descriptor) as listening,
-        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+        originals.new_socket(fileno=descriptor) as listening,
+        asyncio.Runner(loop_factory=originals.new_loop) as runner,
     ):
         runner.run(_collect_workers(listening, Identity(pid, started)))
 

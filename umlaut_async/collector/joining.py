@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.collector import thread
 from umlaut_async.collector.attachment import attach, forward
 from umlaut_async.collector.channel import Channel
@@ -60,7 +61,7 @@ def start(
     Returns:
         The connection, which belongs to this process alone.
     """
-    channel = Channel(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    channel = Channel(originals.new_socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
     attach(channel, link)
 
     def work() -> None:
@@ -104,7 +105,7 @@ def tell(addresses: tuple[Address, ...], settings: RunSettings) -> None:
         hello = wire.Hello(
             settings.pid, None, settings.location.key, settings.uuid, shown=settings.location.path or "a server"
         )
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connected:
+        with suppress(OSError), originals.new_socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connected:
             connected.settimeout(1)
             connected.connect(address.socket)
             connected.send(bytes((LAST_TAG,)) + wire.greeting(hello))

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.collector.channel import CREDENTIALS, close, private
 from umlaut_async.collector.room import PAUSE, is_lack_of_room
 
@@ -27,7 +28,7 @@ def listening_socket(path: str) -> socket.socket:
     Raises:
         OSError: It cannot.
     """
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening = originals.new_socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with contextlib.suppress(FileNotFoundError):  # That of a collector which has died.
             os.unlink(path)

@@ -6,10 +6,11 @@ more. So a run is stored, and ended as long as nothing follows, when the last of
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
+
+from umlaut_async import originals
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -68,7 +69,7 @@ def _closing(of: weakref.ref[AbstractEventLoop], close: Callable[[], None]) -> C
 
 def _pause(recorder: Recorder) -> None:
     global _waits_again
-    stored = threading.Event()
+    stored = originals.event()
     recorder.pause(lambda error: stored.set())
     if time.monotonic() >= _waits_again:
         stored.wait(_PATIENCE)

@@ -8,6 +8,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.collector import modules, thread
 from umlaut_async.collector.attachment import attach, forward, give_up
 from umlaut_async.collector.channel import Channel
@@ -69,7 +70,7 @@ def start(
         The connection, which belongs to this process alone; None where there can be none.
     """
     try:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = originals.socket_pair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError as error:
         # Other systems than Linux have no sockets of packets.
         _logger.warning(_IN_A_THREAD, error)

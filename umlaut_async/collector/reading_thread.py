@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from umlaut_async import originals
 from umlaut_async.collector.threads import settle, start_daemon
 from umlaut_async.probes import UnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Hashable
+    from queue import SimpleQueue
 
     from umlaut_async.probes import Probe
 
@@ -53,7 +54,7 @@ class ReadingThread:
         self._now = now
         self._counters: deque[Wanted] = deque()
         self._gauges: deque[Wanted] = deque()
-        self._goes_on: SimpleQueue[bool] = SimpleQueue()
+        self._goes_on: SimpleQueue[bool] = originals.simple_queue()
         """Says True for each reading that was put, so that the thread can wait for it, and False at the end."""
         self._close: Callable[[], None] | None = None
         start_daemon(self._run, "umlaut-read")

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async import originals
 from umlaut_async.clock import now
 from umlaut_async.collector import joining, process, registry, thread
 from umlaut_async.collector.account import Accounting, Ledger
@@ -89,9 +90,9 @@ class Recorder:
         self.link = Link(settings.limits)
         self.link.inherited = None if inherited is None else inherited.link
         self._parent = None if inherited is None else inherited.pid
-        self.opened = threading.Event()
+        self.opened = originals.event()
         """Set when the database was opened, or could not be."""
-        self.settled = threading.Event()
+        self.settled = originals.event()
         """Set when the collector has imported all that it needs."""
         self.overdue = False
         """Whether the end of the interpreter has waited in vain for that."""
@@ -154,7 +155,7 @@ class Recorder:
         left = []
         for other in list(_live):
             if other is not self and other._ended.began and other._settings.location.key == self._settings.location.key:
-                left.append(event := threading.Event())
+                left.append(event := originals.event())
                 other._ended.wait(lambda _, event=event: event.set())  # type: ignore[misc]  # it binds
 
         def wait() -> None:
@@ -302,7 +303,7 @@ def _end_all() -> None:
     ending = ending_at_exit(_exit_began[0] if _exit_began else now())
     waiting: dict[Recorder, threading.Event] = {}
     for recorder in list(_live):
-        waiting[recorder] = answered = threading.Event()
+        waiting[recorder] = answered = originals.event()
         recorder.link.handed_over = answered.set
         recorder.end_at_exit(lambda _, answered=answered: answered.set(), ending)  # type: ignore[misc]  # it binds
     _await_end(waiting)

@@ -10,6 +10,7 @@ import stat
 import time
 from contextlib import suppress
 
+from umlaut_async import originals
 from umlaut_async.collector import registry
 from umlaut_async.collector.address import SOCKET, bases
 from umlaut_async.store.journal import network_file_system
@@ -58,6 +59,6 @@ def _remove_deserted(folder: str) -> None:
 
 
 def _refuses(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as knocking:
+    with originals.new_socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as knocking:
         knocking.setblocking(False)
         return knocking.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from umlaut_async import originals
 from umlaut_async.collector.address import remove
 from umlaut_async.collector.threads import abandon_connections, end_with, start_daemon
 from umlaut_async.errors import StoreError
@@ -100,7 +101,7 @@ def collect(
         # Here, so that neither the import of the package nor the first call waits for it.
         from umlaut_async.collector.collector import Collector
 
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=originals.new_loop) as runner:
             runner.run(Collector(settings, link, ledger, opened, settled).run())
     except BaseException as error:
         reason = StoreError(f"the collector failed, which is a defect of umlaut_async: {error!r}")

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from umlaut_async import gc_guard
+from umlaut_async import gc_guard, originals
 from umlaut_async.probes import own_threads
 from umlaut_async.store.values import storable
 
@@ -27,7 +27,7 @@ def start_daemon(target: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=work, args=(own_threads.run, target), name=name, daemon=True)
     gc_guard.expect()
     try:
-        thread.start()
+        originals.start(thread)
     except BaseException:
         gc_guard.not_started()
         raise

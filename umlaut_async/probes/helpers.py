@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from umlaut_async import originals
 from umlaut_async.probes.probe import UnavailableError
 from umlaut_async.probes.process import NO_IO, IOCounters
 from umlaut_async.probes.tree_sources import source_for
@@ -45,7 +45,7 @@ class _State:
     """What a forked child begins with anew: the helpers of its parent are not its own."""
 
     def __init__(self) -> None:
-        self.changing = threading.Lock()
+        self.changing = originals.lock()
         """Who only reads does without."""
         self.excluded: set[int] = set()
         self.begun: tuple[Pid, ...] = ()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from functools import partial
 from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from umlaut_async import originals
 from umlaut_async.clock import now
 from umlaut_async.probes.cuda_visible import visible_entries
 from umlaut_async.probes.nvml_errors import (
@@ -98,7 +98,7 @@ class Nvml:
     def __init__(self, load: Callable[[], Any] | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._load = load or _pynvml
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = originals.lock()
         self._module: Any = None
         self._devices: dict[tuple[int, str | None], Any] = {}
         self._open = False

@@ -8,7 +8,7 @@ import time
 from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from umlaut_async import gc_guard
+from umlaut_async import gc_guard, originals
 from umlaut_async.probes.process import NO_IO, IOCounters, io_from
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _State(NamedTuple):
 
 
 _state = _State()
-_changing = threading.Lock()
+_changing = originals.lock()
 _have_clocks = hasattr(time, "pthread_getcpuclockid")
 
 
@@ -44,7 +44,7 @@ def _begin_anew() -> None:
     global _state, _changing
     for thread in _state.living:
         _close(thread)
-    _state, _changing = _State(), threading.Lock()
+    _state, _changing = _State(), originals.lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -61,7 +61,7 @@ def run(work: Callable[[], T]) -> T:
     gc_guard.enter()
     if not _have_clocks:
         return work()
-    thread = _Thread(time.pthread_getcpuclockid(threading.get_ident()), _opened())
+    thread = _Thread(time.pthread_getcpuclockid(originals.get_ident()), _opened())
     _change(lambda state: state._replace(living=(*state.living, thread)))
     try:
         return work()

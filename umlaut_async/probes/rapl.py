@@ -8,10 +8,10 @@ them, and "psys" contains them.
 from __future__ import annotations
 
 import os
-import threading
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from umlaut_async import originals
 from umlaut_async.clock import now
 from umlaut_async.probes.probe import FIRST_DEADLINE, Lack, Place, Probe, UnreadableError
 from umlaut_async.probes.rapl_domains import Domain, Fault, open_domains
@@ -85,7 +85,7 @@ class EnergyReader:
 
     def __init__(self, clock: Callable[[], int] = now) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = originals.lock()
         self._packages: list[Domain] = []
         self._dram: list[Domain] = []
         self._refused: dict[int, Fault] = {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from umlaut_async import originals
 from umlaut_async.probes import helpers, own
 from umlaut_async.probes.probe import FIRST_DEADLINE, Place, Probe, UnreadableError
 from umlaut_async.probes.process import MIB, NO_IO, IOCounters, mib_per_second
@@ -18,6 +18,7 @@ from umlaut_async.probes.tree_time import TreeTime, others_stood_still, read_clo
 from umlaut_async.probes.tree_walk import Family
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from umlaut_async.probes.tree_walk import Reading
@@ -187,7 +188,7 @@ def _in_each_process(pid: int | None, make: Callable[[int], Callable[[], T]]) ->
         root = os.getpid() if pid is None else pid
         if root not in made:
             made.clear()
-            made[root] = make(root), threading.Lock()
+            made[root] = make(root), originals.lock()
         read_tree, turn = made[root]
         # What was read before is part of a reading, so there can be but one at a time, and no one waits for one that
         # hangs.

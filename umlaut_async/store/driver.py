@@ -7,11 +7,13 @@ import os
 import sqlite3
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
+import aiosqlite.core
 
-from umlaut_async import gc_guard
+from umlaut_async import gc_guard, originals
 from umlaut_async.errors import StoreError
 from umlaut_async.probes import own_threads
 from umlaut_async.store.files import identity, require_same
@@ -51,6 +53,11 @@ class GuardedConnection(aiosqlite.Connection):
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connect, iter_chunk_size=64)
+        if originals.are_replaced():
+            self._tx = originals.simple_queue()
+            work_off = aiosqlite.core._connection_worker_thread
+            self._thread = threading.Thread(target=work_off, args=(self._tx,))
+            self._thread.start = partial(originals.start, self._thread)  # type: ignore[method-assign]
         # As SQLAlchemy does for connections of its own: one that was never closed must not keep the process alive.
         self._thread.daemon = True
         work = self._thread.run
