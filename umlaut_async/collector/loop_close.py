@@ -6,6 +6,7 @@ more. So a run is stored, and ended as long as nothing follows, when the last of
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from umlaut_async.records import Answer
+
+_logger = logging.getLogger("umlaut_async")
 
 _PATIENCE = 1.0
 """How many seconds the close of a loop waits, at most, until everything is stored."""
@@ -62,7 +65,10 @@ def _closing(of: weakref.ref[AbstractEventLoop], close: Callable[[], None]) -> C
             method(loop)
         for recorder in list(_loops.pop(loop, ())):
             if not any(recorder in others for others in list(_loops.values())):
-                _pause(recorder)
+                try:
+                    _pause(recorder)
+                except Exception:
+                    _logger.exception("a run could not be stored with its loop, which is a defect of umlaut_async")
 
     return close_and_store
 
