@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pytest
 
 from umlaut_async.errors import ArgumentTypeError
-from umlaut_async.wrapping import iterate, wrap
+from umlaut_async.iteration import iterate
+from umlaut_async.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -559,6 +560,19 @@ async def test_async_iterate_leaves_the_generator_of_another_open(recorder: Reco
     await asyncio.sleep(0.01)
     assert loader.closed == 0
     assert [item async for item in items] == [1, 0]
+
+
+async def test_async_iterate_leaves_the_end_of_a_generator_to_whoever_drops_it_last(recorder: Recorder) -> None:
+    loader = AsyncLoader(by_generator=True)
+    items: Any = loader.items()
+    iterator: Any = aiter(iterate(items, recorder.open))
+    assert await anext(iterator) == 2
+    await iterator.aclose()
+    assert loader.closed == 0
+    del items, iterator
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert loader.closed == 1
 
 
 async def test_iterable_in_both_ways_stays_so(recorder: Recorder) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from umlaut_async.calls import Call, SteppedCall
 from umlaut_async.clock import now
 from umlaut_async.collector.loop_close import watch
+from umlaut_async.kinds import COROUTINE, YIELDING
 from umlaut_async.metrics.edges import NEEDS_EDGES, NEEDS_PEAK
 from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
 from umlaut_async.store.values import storable
-from umlaut_async.wrapping import COROUTINE, YIELDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -10,16 +10,17 @@ from umlaut_async.benchmark import Benchmark
 from umlaut_async.blocks import Blocks, UnmeasuredBlock
 from umlaut_async.calls import Call
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError, UmlautError
+from umlaut_async.iteration import iterate
 from umlaut_async.metrics import Metric
 from umlaut_async.stage import Stage
 from umlaut_async.switch import disabled
-from umlaut_async.wrapping import iterate, wrap
+from umlaut_async.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
 
-    from umlaut_async.wrapping import AsyncIteration, Iteration
+    from umlaut_async.iteration import AsyncIteration, Iteration
 
 _logger = logging.getLogger("umlaut_async")
 
