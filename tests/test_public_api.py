@@ -43,7 +43,7 @@ LAYERS: dict[str, float] = {
     "legacy": 3.5,
     "store": 3,
     "metrics": 2, "probes": 2,
-    "wrapping": 1, "iteration": 1, "iterators": 1, "kinds": 1, "forwarding": 1,
+    "wrapping": 1, "iteration": 1, "iterators": 1, "kinds": 1, "callables": 1, "forwarding": 1,
     "calls": 1, "plan": 1, "records": 1, "summary": 1,
     "errors": 0, "clock": 0, "garbage": 0, "scalars": 0, "switch": 0, "text": 0,
 }  # fmt: skip

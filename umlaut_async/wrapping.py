@@ -12,6 +12,7 @@ import inspect
 import types
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from umlaut_async.callables import binds, unbound
 from umlaut_async.errors import ArgumentTypeError
 from umlaut_async.forwarding import (
     Enter,
@@ -57,7 +58,8 @@ def wrap(target: T, open_hooks: OpenHooks, *, steps: bool = False) -> T:
     if steps and kind == COROUTINE:
         make = wrap_stepped_coroutine
     wrapper = make(cast("Target", target), open_hooks(kind, default_name(function)))
-    return cast("T", _describe(wrapper, target, function))
+    wrapper = _describe(wrapper, target, function)
+    return cast("T", wrapper if binds(target) else unbound(wrapper, target))
 
 
 def _function_of(target: object) -> object:
