@@ -37,7 +37,7 @@ LAYERS: dict[str, float] = {
     "cli": 7, "compat": 7,
     "__init__": 6, "models": 6, "__main__": 7,
     "arguments": 5, "benchmark": 5, "blocks": 5, "commands": 5, "copies": 5, "diagnosis": 5, "endings": 5,
-    "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5, "waiting": 5,
+    "ordinals": 5, "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5, "waiting": 5,
     "collector": 4,
     "analysis": 3.75,  # reads the store, and old databases through legacy
     "legacy": 3.5,

@@ -48,6 +48,10 @@ class _StandIn:
 
     def __init__(self, source: Any, open_hooks: OpenHooks) -> None:
         self._source = source
+        self._open_hooks = open_hooks
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return iterate, (self._source, self._open_hooks)
 
     def __len__(self) -> int:
         return len(self._source)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.blocks import Blocks, UnmeasuredBlock
@@ -113,7 +114,13 @@ class BenchmarkSupervisor:
         """
         if disabled():
             return loader
-        return iterate(loader, lambda kind, default: self._stage(kind, name or self.name or default).enter)
+        return iterate(loader, partial(_enter_of_loader, self, name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.metrics, self.benchmark, self.name)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # What is copied here has the same metrics for `track`.
 
     def __enter__(self) -> SupervisedBlock:
         try:
@@ -167,6 +174,12 @@ class BenchmarkSupervisor:
 
     def _stage(self, kind: str, name: str) -> Stage:
         return Stage(self.metrics, self.benchmark, kind, name)
+
+
+def _enter_of_loader(
+    supervisor: BenchmarkSupervisor, name: str | None, kind: str, default: str
+) -> Callable[[], Call | None]:
+    return supervisor._stage(kind, name or supervisor.name or default).enter
 
 
 async def _ready(result: T) -> T:

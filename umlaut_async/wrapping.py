@@ -57,9 +57,12 @@ def wrap(target: T, open_hooks: OpenHooks, *, steps: bool = False) -> T:
     kind, make = _kind_of(function)
     if steps and kind == COROUTINE:
         make = wrap_stepped_coroutine
-    wrapper = make(cast("Target", target), open_hooks(kind, default_name(function)))
-    wrapper = _describe(wrapper, target, function)
-    return cast("T", wrapper if binds(target) else unbound(wrapper, target))
+    return cast("T", _wrapper(make, target, open_hooks(kind, default_name(function))))
+
+
+def _wrapper(make: Callable[[Target, Enter], Target], target: object, enter: Enter) -> Target:
+    wrapper = _describe(make(cast("Target", target), enter), target, _innermost(target))
+    return wrapper if binds(target) else unbound(wrapper, target, (_wrapper, make, target, enter))
 
 
 def _function_of(target: object) -> object:
@@ -75,9 +78,7 @@ def _function_of(target: object) -> object:
         )
     if not callable(target):
         raise ArgumentTypeError(f"a {type(target).__qualname__} cannot be supervised: it is not callable")
-    function: object = target
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _innermost(target)
     if isinstance(function, type):
         raise ArgumentTypeError(f"{function.__qualname__} is a class: decorate the methods that are to be supervised")
     if getattr(function, "__code__", None) in _CONTEXT_MANAGERS:
@@ -86,6 +87,12 @@ def _function_of(target: object) -> object:
             " or @asynccontextmanager, so that the call lasts from enter to exit"
         )
     return function
+
+
+def _innermost(target: object) -> object:
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target
 
 
 _CONTEXT_MANAGERS = frozenset(
