@@ -1,7 +1,7 @@
 """Functions of a script that joblib sends to its workers, which are kept from run to run.
 
-Its arguments are the path of the database, the mode of the first benchmark, and "called" or "uncalled": whether the functions
-were called before.
+Its arguments are the path of the database, the mode of the first benchmark, and "called" or "uncalled": whether the
+functions were called before.
 """
 
 from __future__ import annotations

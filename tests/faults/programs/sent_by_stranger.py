@@ -1,7 +1,7 @@
 """A supervised function that one program writes into a file, and another one, which it has not started, calls.
 
-Its arguments are the path of the database and of the file, and "writes" or "calls". The first one waits for the end of its
-input.
+Its arguments are the path of the database and of the file, and "writes" or "calls". The first one waits for the end of
+its input.
 """
 
 from __future__ import annotations
