@@ -37,13 +37,15 @@ LAYERS: dict[str, float] = {
     "cli": 7, "compat": 7,
     "__init__": 6, "models": 6, "__main__": 7,
     "arguments": 5, "benchmark": 5, "blocks": 5, "commands": 5, "copies": 5, "diagnosis": 5, "dropping": 5,
-    "endings": 5, "notebooks": 5, "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5, "waiting": 5,
+    "endings": 5, "notebooks": 5, "ordinals": 5, "sessions": 5, "stage": 5, "supervisor": 5, "trackers": 5,
+    "waiting": 5,
     "collector": 4,
     "analysis": 3.75,  # reads the store, and old databases through legacy
     "legacy": 3.5,
     "store": 3,
     "metrics": 2, "probes": 2,
-    "wrapping": 1, "forwarding": 1, "calls": 1, "executors": 1, "plan": 1, "records": 1, "summary": 1,
+    "wrapping": 1, "iteration": 1, "iterators": 1, "kinds": 1, "callables": 1, "forwarding": 1,
+    "calls": 1, "executors": 1, "plan": 1, "records": 1, "summary": 1,
     "errors": 0, "clock": 0, "garbage": 0, "gc_guard": 0, "originals": 0, "scalars": 0, "switch": 0, "text": 0,
 }  # fmt: skip
 

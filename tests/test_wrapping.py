@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pytest
 
 from umlaut_async.errors import ArgumentTypeError
-from umlaut_async.wrapping import iterate, wrap
+from umlaut_async.iteration import iterate
+from umlaut_async.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 PREDICATES = (
-    inspect.isfunction,
     inspect.iscoroutinefunction,
     inspect.isgeneratorfunction,
     inspect.isasyncgenfunction,
@@ -123,6 +123,8 @@ class Built(NamedTuple):
     wrapped: Any
     plain: Any
     name: str
+    is_object: bool = False
+    """Whether what was wrapped is no function, so that its wrapper need not be one."""
 
 
 Wrap = Callable[[Any], Any]
@@ -140,14 +142,14 @@ def as_it_is(target: Any, wrap: Wrap) -> Built:
 
 def in_a_partial(target: Any, wrap: Wrap) -> Built:
     wrapped = wrap(functools.partial(target, 1))
-    return Built(lambda: wrapped(2), wrapped, target, target.__qualname__)
+    return Built(lambda: wrapped(2), wrapped, target, target.__qualname__, is_object=True)
 
 
 def in_nested_partials(target: Any, wrap: Wrap) -> Built:
     inner = functools.partial(target, 1)
     inner.note = "makes a partial of a partial stay one"  # type: ignore[attr-defined]
     wrapped = wrap(functools.partial(inner, 2))
-    return Built(wrapped, wrapped, target, target.__qualname__)
+    return Built(wrapped, wrapped, target, target.__qualname__, is_object=True)
 
 
 def as_a_method(target: Any, wrap: Wrap) -> Built:
@@ -157,7 +159,7 @@ def as_a_method(target: Any, wrap: Wrap) -> Built:
 
 def as_a_bound_method(target: Any, wrap: Wrap) -> Built:
     wrapped = wrap(stage(load=target).load)
-    return Built(lambda: wrapped(1, 2), wrapped, target, target.__qualname__)
+    return Built(lambda: wrapped(1, 2), wrapped, target, target.__qualname__, is_object=True)
 
 
 def below_classmethod(target: Any, wrap: Wrap) -> Built:
@@ -190,17 +192,17 @@ def in_a_partialmethod(target: Any, wrap: Wrap) -> Built:
 def as_a_callable_object(target: Any, wrap: Wrap) -> Built:
     wrapped = wrap(stage(__call__=target, weights=[1, 2, 3]))
     assert not hasattr(wrapped, "weights")
-    return Built(lambda: wrapped(1, 2), wrapped, target, "Stage")
+    return Built(lambda: wrapped(1, 2), wrapped, target, "Stage", is_object=True)
 
 
 def as_an_object_with_slots(target: Any, wrap: Wrap) -> Built:
     wrapped = wrap(stage(__call__=target, __slots__=()))
-    return Built(lambda: wrapped(1, 2), wrapped, target, "Stage")
+    return Built(lambda: wrapped(1, 2), wrapped, target, "Stage", is_object=True)
 
 
 def as_an_object_in_a_partial(target: Any, wrap: Wrap) -> Built:
     wrapped = wrap(functools.partial(stage(__call__=target), 1))
-    return Built(lambda: wrapped(2), wrapped, target, "Stage")
+    return Built(lambda: wrapped(2), wrapped, target, "Stage", is_object=True)
 
 
 def through_super(target: Any, wrap: Wrap) -> Built:
@@ -239,6 +241,7 @@ async def test_every_kind_in_every_form(kind: str, form: Callable[[Any, Wrap], B
     assert recorder.opened == [(kind, built.name)]
     if form is not in_a_partialmethod:  # inspect looks through a partialmethod from Python 3.13 on
         assert [is_so(built.wrapped) for is_so in PREDICATES] == [is_so(built.plain) for is_so in PREDICATES]
+        assert built.is_object or inspect.isfunction(built.wrapped) == inspect.isfunction(built.plain)
     result = built.call()
     assert type(result) is RESULTS[kind]
     assert await outcome(result) == [1, 2]
@@ -633,6 +636,19 @@ async def test_async_iterate_leaves_the_generator_of_another_open(recorder: Reco
     await asyncio.sleep(0.01)
     assert loader.closed == 0
     assert [item async for item in items] == [1, 0]
+
+
+async def test_async_iterate_leaves_the_end_of_a_generator_to_whoever_drops_it_last(recorder: Recorder) -> None:
+    loader = AsyncLoader(by_generator=True)
+    items: Any = loader.items()
+    iterator: Any = aiter(iterate(items, recorder.open))
+    assert await anext(iterator) == 2
+    await iterator.aclose()
+    assert loader.closed == 0
+    del items, iterator
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert loader.closed == 1
 
 
 async def test_iterable_in_both_ways_stays_so(recorder: Recorder) -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.arguments import checked_seconds, checked_tags, made_by_module, named, run_identity, text
@@ -17,7 +16,7 @@ from umlaut_async.collector.launchers import shared_run
 from umlaut_async.collector.preload import preload
 from umlaut_async.collector.recorder import Inherited, Recorder, before_exit
 from umlaut_async.collector.registry import collector_for, find, identity
-from umlaut_async.collector.settings import RunSettings
+from umlaut_async.collector.settings import Given, RunSettings
 from umlaut_async.collector.workers import employer
 from umlaut_async.copies import benchmarks, received
 from umlaut_async.dropping import EndWhenDropped
@@ -25,10 +24,12 @@ from umlaut_async.endings import LastActions
 from umlaut_async.errors import ArgumentError, ClosedError, ReadOnlyError, StoreError
 from umlaut_async.executors import follow_executors
 from umlaut_async.notebooks import end_run_of_cell
+from umlaut_async.ordinals import ordinal_of
 from umlaut_async.records import CLOSED, Ending, ValueRecord, ending_after
 from umlaut_async.sessions import Sessions
 from umlaut_async.store import values
 from umlaut_async.store.location import look, resolve
+from umlaut_async.store.replacing import Replacing
 from umlaut_async.waiting import wait_for_answer
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.collector.address import Address
     from umlaut_async.records import Answer
+    from umlaut_async.store.location import Location
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -95,6 +97,8 @@ class Benchmark:
         StoreError: The file is missing in mode 'r', or cannot be used; the leaf says why.
     """
 
+    db_file: str | os.PathLike[str]
+
     def __init__(
         self,
         db_file: str | os.PathLike[str],
@@ -107,38 +111,58 @@ class Benchmark:
         collector: str = "thread",
         flush_interval: float = 1.0,
     ) -> None:
-        self.db_file = db_file
-        self.description = text("description", description)
-        self.mode = mode
-        self.name, source = named(name)
-        self.tags = checked_tags(tags)
-        self._location = resolve(db_file)
-        self._asked = asked = None if run_uuid is None else run_identity(run_uuid)
-        self._joins = None if mode == "r" else collector_for(self._location.key, asked)
-        self._look_again = 0.0
-        self._is_common = made_by_module()
-        """Whether other processes have this benchmark too, since it comes from a module, by fork or by pickle."""
-        self._inherited: Inherited | None = None
-        self.uuid = asked or run_identity(None) if self._joins is None else self._joins.run
+        description, (name, source), tags = text("description", description), named(name), checked_tags(tags)
+        location = resolve(db_file)
+        run_uuid = None if run_uuid is None else run_identity(run_uuid)
         if collector not in ("thread", "process"):
             raise ArgumentError(f'collector must be "thread" or "process", not {collector!r}')
-        look(self._location, mode if self._joins is None else "a")
-        seconds = checked_seconds("flush_interval", flush_interval)
-        described = self.uuid, self.description, self.name, self.tags, collector, seconds, source
-        replacing = mode == "w" and not begun_within(self._location.key)
-        self._settings = RunSettings.described(self._location, replacing, *described)
-        if collector == "thread" and mode != "r" and self._joins is None:
-            preload(self._location)
+        seconds, place = checked_seconds("flush_interval", flush_interval), location.path or location.url
+        described = description, mode, name, source, run_uuid, tags
+        self._make(Given(os.fspath(db_file), place, *described, collector, seconds), location)
+        self.db_file = db_file
+        if mode != "r":
+            end_run_of_cell(self, location.key)
+
+    @classmethod
+    def copy_of(cls, given: Given, ordinal: int) -> Self:
+        """Return what stands for a benchmark of another process.
+
+        Args:
+            given: What that was made with.
+            ordinal: Which one of several it is that were made with the same.
+        """
+        copy = cls.__new__(cls)
+        copy._make(given, resolve(given.place), ordinal)
+        return copy
+
+    def _make(self, given: Given, location: Location, ordinal: int | None = None) -> None:
+        """Set up a benchmark, or where it has an ordinal, a copy of one."""
+        self.db_file = given.db_file
+        self.description, self.mode, self.name, self.tags = given.description, given.mode, given.name, given.tags
+        self._given, self._location, self._asked = given, location, given.run_uuid
+        self._is_copy = ordinal is not None
+        self._is_common = self._is_copy or made_by_module()
+        """Whether other processes have this benchmark too, since it comes from a module, by fork or by pickle."""
+        self._closed = self._warned = False
+        self._look_again = 0.0
+        self._inherited: Inherited | None = None
+        reads = given.mode == "r"
+        self._joins = None if reads or self._is_copy else collector_for(location.key, self._asked)
+        look(location, given.mode if reads or not (self._joins or self._is_copy) else "a")
+        self._ordinal = ordinal_of(self, given) if ordinal is None else ordinal
+        self._settings = RunSettings.described(location, self._replacing(), given, self._ordinal)
+        if self._is_copy and not reads:
+            self._joins = self._open_elsewhere()
+        self.uuid = self._asked or run_identity(None) if self._joins is None else self._joins.run
+        if given.collector == "thread" and not reads and self._joins is None:
+            preload(location)
         self.before_end = LastActions()
         # By the uuid of the run. Where the first calls of two threads begin at once, `setdefault` decides between them.
         self._recorders: dict[str, Recorder] = {}
-        self._closed = self._warned = False
         benchmarks.add(self)
         self._end_when_dropped = EndWhenDropped(self._recorders)
-        if mode != "r":
-            end_run_of_cell(self, self._location.key)
         self._pid = os.getpid()
-        self._sessions = Sessions(self._location)
+        self._sessions = Sessions(location)
         follow_executors()
 
     @property
@@ -190,13 +214,24 @@ class Benchmark:
             await self._sessions.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings, where = self._settings, self._location.path or self._location.url
-        make = partial(
-            Benchmark, where, self.description, self.mode, name=self.name, tags=self.tags,
-            collector=settings.collector, flush_interval=settings.flush_interval,
-        )  # fmt: skip
-        place, recorder = (self._location.url, self.uuid), self._recorders.get(self.uuid)
-        return received, (make, place, recorder and recorder.address)
+        # Nothing of a run: what is pickled of a stage is to be the same in each process, and whether or not it ran.
+        return received, (Benchmark, self._given, self._ordinal)
+
+    def join_again(self) -> None:
+        """Take part in the run that is open now, in a copy whose run has ended."""
+        if self._is_copy and self.mode != "r" and self._is_over and (found := self._open_elsewhere()) is not None:
+            self._renew()
+            self._join(found)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, and not opened again."""
+        return self._closed
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing is recorded any more in the run in which this last took part."""
+        return self._closed or (self._joins is not None and not self._joins.is_in_use)
 
     def _join(self, address: Address) -> None:
         self._joins, self.uuid = address, address.run
@@ -303,15 +338,29 @@ class Benchmark:
         """Find out in which run of other processes this one takes part now, if it does."""
         if self._joins is not None and self._joins.is_in_use:
             return
-        if (found := collector_for(self._location.key, self._asked, self._settings.kind)) is not None:
+        if (found := self._open_elsewhere()) is not None:
             self._join(found)
+
+    def _open_elsewhere(self) -> Address | None:
+        """Return the collector of the run that other processes have begun, and in which this one is to take part."""
+        kind, of_copies = self._settings.kind, self._settings.kind_of_copies if self._is_copy else None
+        return collector_for(self._location.key, self._asked, kind, of_copies)
+
+    def _replacing(self) -> Replacing | None:
+        """Return who replaces the file when the run begins, if it is to be replaced."""
+        if self.mode != "w" or begun_within(self._location.key):
+            return None
+        if not self._is_copy:
+            return Replacing.from_now_on()
+        # A copy knows only of its employer since when others may have recorded for the same work.
+        return None if (boss := employer()) is None else Replacing.in_worker_of(boss.pid)
 
     def _finds_another(self) -> bool:
         """Return whether another run is open by now than that of other processes which has ended."""
         if time.monotonic() < self._look_again:
             return False
         self._look_again = time.monotonic() + _LOOK
-        found = collector_for(self._location.key, self._asked, self._settings.kind)
+        found = self._open_elsewhere()
         if found is None or found == self._joins:
             return False
         self._renew()

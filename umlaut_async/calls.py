@@ -21,7 +21,7 @@ from umlaut_async.scalars import unwrapped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from umlaut_async.plan import Plan
+    from umlaut_async.plan import Metric, Plan
     from umlaut_async.records import Reading, Status
 
 P = ParamSpec("P")
@@ -269,11 +269,15 @@ def within(call: Call, function: Callable[P, T], /, *args: P.args, **kwargs: P.k
         _current.reset(token)
 
 
-def innermost(metric: object) -> Call | None:
-    """Return the innermost running call of this context whose stage has this metric."""
-    call = current_call()
+def innermost(metric: Metric) -> Call | None:
+    """Return the innermost running call of this context whose stage has this metric, or else a copy of it."""
+    call = innermost_call = current_call()
     while call is not None and (call.ended or id(metric) not in call.plan.positions):
         call = call.parent
+    if call is None:
+        call = innermost_call
+        while call is not None and (call.ended or not call.plan.knows(metric)):
+            call = call.parent
     return call
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks that come into a process by fork, or as the arguments of a function that is called in it."""
+"""Benchmarks that come into a process by fork, or with what is called in it: as an argument, or in a function."""
 
 from __future__ import annotations
 
@@ -6,36 +6,32 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from umlaut_async import ordinals
 
+if TYPE_CHECKING:
     from umlaut_async.benchmark import Benchmark
-    from umlaut_async.collector.address import Address
+    from umlaut_async.collector.settings import Given
 
 benchmarks: weakref.WeakSet[Benchmark] = weakref.WeakSet()
 """All of this process."""
-_received: dict[tuple[str, str], Benchmark] = {}
-"""Those that came as arguments. They stay: otherwise each task of a worker would be one more process of the run."""
+_received: set[Benchmark] = set()
+"""Those that came with what is called. They stay: else each task of a worker would be one more process of the run."""
 
 
-def received(make: Callable[[], Benchmark], place: tuple[str, str], address: Address | None) -> Benchmark:
+def received(kind: type[Benchmark], given: Given, ordinal: int) -> Benchmark:
     """Return what stands in this process for a benchmark that was pickled: itself, or one that joins its run.
 
     Args:
-        make: Makes another one.
-        place: The URL of its database, and the uuid of its run.
-        address: The collector of the run, if it had begun.
+        kind: What makes another one.
+        given: What it was made with.
+        ordinal: Which one of several it is that were made with the same.
     """
-    for known in list(benchmarks):
-        if (known._location.url, known.uuid) == place:
-            return known
-    if place not in _received:
-        made = make()
-        made._is_common = True
-        if address is not None and address.is_in_use:
-            made._join(address)
-        _received.setdefault(place, made)
-    return _received[place]
+    known = ordinals.find(given, ordinal)
+    if known is None:
+        known = ordinals.keep(kind.copy_of(given, ordinal), given, ordinal)
+        _received.add(known)
+    known.join_again()
+    return known
 
 
 def _disown() -> None:

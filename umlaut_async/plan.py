@@ -49,6 +49,13 @@ class Subscription(Protocol):
         ...
 
 
+class Metric(Protocol):
+    """A metric, as it is found among copies."""
+
+    description: str
+    interval: float | None
+
+
 class Plan:
     """What every call of one stage in one run reads, and where it reports.
 
@@ -59,9 +66,10 @@ class Plan:
         readers: What reads the edges, in the order of the record.
         subscriptions: The series that the stage samples, each with the position of its edge reading or None.
         kind: The kind of the stage.
+        copied: The metrics of the stage, where they are copies: the code of the stage may know the originals.
     """
 
-    __slots__ = ("kind", "link", "positions", "readers", "stage", "subscriptions")
+    __slots__ = ("copied", "kind", "known", "link", "positions", "readers", "stage", "subscriptions")
 
     def __init__(
         self,
@@ -71,6 +79,7 @@ class Plan:
         readers: tuple[Callable[[], Reading], ...],
         subscriptions: tuple[tuple[Subscription, int | None], ...],
         kind: str,
+        copied: tuple[Metric, ...] = (),
     ) -> None:
         self.link = link
         self.stage = stage
@@ -78,3 +87,17 @@ class Plan:
         self.readers = readers
         self.subscriptions = subscriptions
         self.kind = kind
+        self.copied = copied
+        self.known: list[Metric] = []
+
+    def knows(self, metric: Metric) -> bool:
+        """Return whether a metric is one of those of which this has copies, and take note of its position."""
+        for position, copy in enumerate(self.copied):
+            if type(copy) is type(metric) and (copy.description, copy.interval) == (
+                metric.description,
+                metric.interval,
+            ):
+                self.known.append(metric)  # It lives as long as its identity is used.
+                self.positions[id(metric)] = position
+                return True
+        return False

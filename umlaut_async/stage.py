@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any, Self
 
 from umlaut_async.calls import Call, SteppedCall
 from umlaut_async.clock import now
 from umlaut_async.collector.loop_close import watch
+from umlaut_async.kinds import COROUTINE, YIELDING
 from umlaut_async.metrics.edges import NEEDS_EDGES, NEEDS_PEAK
 from umlaut_async.plan import Plan
 from umlaut_async.probes import Place
 from umlaut_async.records import MetricRecord, StageRecord
 from umlaut_async.store.values import storable
-from umlaut_async.wrapping import COROUTINE, YIELDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -42,16 +43,24 @@ class Stage:
     def __init__(self, metrics: tuple[Metric, ...], benchmark: Benchmark, kind: str, name: str) -> None:
         self._metrics = metrics
         self._benchmark = benchmark
-        self._kind = kind
-        self._name = storable(name)
+        # The very texts that others have too, so that what is pickled of a copy is the same again.
+        self._kind = sys.intern(kind)
+        self._name = sys.intern(storable(name))
         self._yields = kind in YIELDING
         # A coroutine has steps only where a metric asks for them: driving it by hand costs more than awaiting it.
         self._steps = self._yields or (kind == COROUTINE and any(metric.steps for metric in metrics))
         self._plan: Plan | None = None
         self._failed = False
+        self._is_copy = False
         for metric in metrics:
             metric.check(kind)
             metric.attach(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copied, (type(self), self._metrics, self._benchmark, self._kind, self._name)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # What is copied here is the same stage, with the same metrics for `track`.
 
     @property
     def measured(self) -> bool:
@@ -96,7 +105,6 @@ class Stage:
         return self._plan
 
     def _new_plan(self, link: Link) -> Plan:
-        number = next(link.stages)
         edges: dict[tuple[Hashable, bool, bool], int] = {}
         readers: list[Callable[[], Reading]] = []
         subscriptions: dict[Series | LoopSeries, int | None] = {}
@@ -128,5 +136,24 @@ class Stage:
                 )
             )
         positions = {id(metric): position for position, metric in enumerate(self._metrics)}
-        link.append(StageRecord(number, self._name, self._kind, tuple(records)))
-        return Plan(link, number, positions, tuple(readers), tuple(subscriptions.items()), self._kind)
+        number = self._number(link, tuple(records))
+        copied = self._metrics if self._is_copy else ()
+        return Plan(link, number, positions, tuple(readers), tuple(subscriptions.items()), self._kind, copied)
+
+    def _number(self, link: Link, records: tuple[MetricRecord, ...]) -> int:
+        """Tell the collector of this stage, and return its number in the run."""
+        described = self._name, self._kind, records
+        if self._is_copy and (known := link.copied_stages.get(described)) is not None:
+            return known
+        number = next(link.stages)
+        link.append(StageRecord(number, *described))
+        if self._is_copy:
+            # A worker gets one more copy with each task, and all of them are one stage.
+            number = link.copied_stages.setdefault(described, number)
+        return number
+
+
+def _copied(make: type[Stage], metrics: tuple[Metric, ...], benchmark: Benchmark, kind: str, name: str) -> Stage:
+    stage = make(metrics, benchmark, kind, name)
+    stage._is_copy = True
+    return stage

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from umlaut_async.benchmark import Benchmark
 from umlaut_async.blocks import Blocks, UnmeasuredBlock
 from umlaut_async.calls import Call
 from umlaut_async.errors import ArgumentError, ArgumentTypeError, ReadOnlyError, UmlautError
+from umlaut_async.iteration import iterate
 from umlaut_async.metrics import Metric
 from umlaut_async.stage import Stage
 from umlaut_async.switch import disabled
-from umlaut_async.wrapping import iterate, wrap
+from umlaut_async.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
 
-    from umlaut_async.wrapping import AsyncIteration, Iteration
+    from umlaut_async.iteration import AsyncIteration, Iteration
 
 _logger = logging.getLogger("umlaut_async")
 
@@ -112,7 +114,13 @@ class BenchmarkSupervisor:
         """
         if disabled():
             return loader
-        return iterate(loader, lambda kind, default: self._stage(kind, name or self.name or default).enter)
+        return iterate(loader, partial(_enter_of_loader, self, name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.metrics, self.benchmark, self.name)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # What is copied here has the same metrics for `track`.
 
     def __enter__(self) -> SupervisedBlock:
         try:
@@ -166,6 +174,12 @@ class BenchmarkSupervisor:
 
     def _stage(self, kind: str, name: str) -> Stage:
         return Stage(self.metrics, self.benchmark, kind, name)
+
+
+def _enter_of_loader(
+    supervisor: BenchmarkSupervisor, name: str | None, kind: str, default: str
+) -> Callable[[], Call | None]:
+    return supervisor._stage(kind, name or supervisor.name or default).enter
 
 
 async def _ready(result: T) -> T:

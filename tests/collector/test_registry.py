@@ -12,7 +12,7 @@ import pytest
 
 from umlaut_async.collector import meeting, registry
 from umlaut_async.collector.address import Address, new_address, remove
-from umlaut_async.collector.settings import NameSource, RunSettings
+from umlaut_async.collector.settings import Given, NameSource, RunSettings
 from umlaut_async.store.location import resolve
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def folder(base: Path) -> Path:
 
 
 def described(location: Location, run: str) -> RunSettings:
-    return RunSettings.described(location, False, run, "", "", (), "thread", 1.0, NameSource.USER)
+    given = Given("runs.db", location.key, "", "a", "", NameSource.USER, None, (), "thread", 1.0)
+    return RunSettings.described(location, None, given, 0)._replace(uuid=run)
 
 
 def test_an_entry_is_found_until_it_is_taken_away(address: Address, this: registry.Identity) -> None:

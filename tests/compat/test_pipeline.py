@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from typing import TYPE_CHECKING
 
@@ -289,3 +290,15 @@ def test_the_example(run_script: RunScript, tmp_path: Path) -> None:
     account = json.loads(run["collector"])
     assert (run["status"], account["dropped"]) == ("ok", {})
     assert account["recorded"] == account["stored"]
+
+
+def test_a_benchmark_is_pickled_without_what_became_of_it(database: Path) -> None:
+    bm = compat.Benchmark(str(database), name="mine")
+    before = pickle.dumps(bm)
+    with bm:
+        compat.BenchmarkSupervisor([compat.TimeMetric("time")], bm)(len)([])
+        assert bm.session is not None
+        copy = pickle.loads(pickle.dumps(bm))
+        assert copy.core is bm.core
+        assert copy.session is not bm.session
+    assert pickle.dumps(bm) == before

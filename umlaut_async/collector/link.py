@@ -55,6 +55,7 @@ class Link:
         inherited: The link of the process from which this one was forked while it recorded the same run.
         numbers: The numbers of calls.
         stages: The numbers of stages.
+        copied_stages: Those of stages that came from other processes, by what is recorded of them.
         open_calls: The calls that have not ended, by number.
         shown: The open calls that the collector has told of.
         unrecorded: Those of them that have ended and of which nothing is recorded.
@@ -90,6 +91,7 @@ class Link:
         self.inherited: object | None = None
         self.numbers = itertools.count(1)
         self.stages = itertools.count(1)
+        self.copied_stages: dict[Hashable, int] = {}
         self.open_calls: dict[int, Call] = {}
         self.shown: set[int] = set()
         self.unrecorded: deque[int] = deque()

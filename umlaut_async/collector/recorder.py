@@ -143,7 +143,8 @@ class Recorder:
         if self.address is not None:
             publish(self.address)
             if (this := registry.identity(os.getpid())) is not None:
-                registry.enter(self.address, this)
+                for kind in ("", settings.kind_of_copies):
+                    registry.enter(self.address, this, kind)
         first = self._after_others() if settings.replacing is not None else None
         if settings.collector == "process" or (settings.is_worker and settings.address is not None):
             self._channel = process.start(settings, *others, self.unmeasured, first)
@@ -263,7 +264,8 @@ class Recorder:
         if self.address is not None and not self._settings.is_shared:
             withdraw(self.address)
             if (this := registry.identity(os.getpid())) is not None:
-                registry.leave(self.address, this)
+                for kind in ("", self._settings.kind_of_copies):
+                    registry.leave(self.address, this, kind)
 
     def forget(self) -> None:
         """Let go of everything in a forked child: the run and its connection belong to the parent."""

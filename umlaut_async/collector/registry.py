@@ -94,22 +94,47 @@ def find(database: str, process: Identity, kind: str = "") -> Address | None:
     return None
 
 
-def collector_for(database: str, run: str | None = None, kind: str | None = None) -> Address | None:
+def collector_for(
+    database: str, run: str | None = None, kind: str | None = None, of_copies: str | None = None
+) -> Address | None:
     """Return the collector of a run into this database in which this process was started, or that its workers share.
 
     Args:
         database: The key of the database.
         run: The run, where it is only this one.
         kind: Which of those that its workers have begun.
+        of_copies: Which of those that an ancestor has begun is looked for first, and which that any other process has
+            begun last, where there is one only: a scheduler may have started this process.
     """
     for process in _lineage():
-        mine = process.pid == os.getpid()
-        found = find(database, process, kind) if mine and kind else None if mine else find(database, process)
-        if found is not None and run in (None, found.run):
-            return found
+        kinds = (kind,) if process.pid == os.getpid() else (of_copies, "")
+        for found in (find(database, process, each) for each in kinds if each is not None):
+            if found is not None and run in (None, found.run):
+                return found
     told = [each for each in inherited() if each.database == database and each.pid != os.getpid()]
     fitting = [each for each in told if run in (None, each.run) and each.is_in_use]
+    if not fitting and of_copies is not None:
+        others = _begun_anywhere(database, of_copies)
+        fitting = [each for each in others if run in (None, each.run)] if len(others) == 1 else []
     return fitting[-1] if fitting else None
+
+
+def _begun_anywhere(database: str, kind: str) -> list[Address]:
+    """Return the collectors of all open runs of a kind that other processes of this user have begun here."""
+    found: dict[Address, None] = {}
+    digest = _digest(database, kind)
+    for folder in _folders():
+        with suppress(OSError):
+            for name in os.listdir(folder):
+                words = name.split("-")
+                if words[0] != digest or len(words) != 3 or not (words[1].isdecimal() and words[2].isdecimal()):
+                    continue
+                address = _read(os.path.join(folder, name))
+                if address is None or address.database != database or address.pid == os.getpid():
+                    continue
+                if address.is_in_use and is_alive(Identity(int(words[1]), int(words[2]))):
+                    found[address] = None
+    return list(found)
 
 
 def _lineage() -> Iterator[Identity]:
@@ -146,8 +171,11 @@ def alone(database: str, process: Identity, kind: str) -> Iterator[int]:
 
 
 def _name(database: str, process: Identity, kind: str) -> str:
-    digest = hashlib.sha256(f"{database}\0{kind}".encode(errors="replace")).hexdigest()
-    return f"{digest[:24]}-{process.pid}-{process.started}"
+    return f"{_digest(database, kind)}-{process.pid}-{process.started}"
+
+
+def _digest(database: str, kind: str) -> str:
+    return hashlib.sha256(f"{database}\0{kind}".encode(errors="replace")).hexdigest()[:24]
 
 
 def _folders() -> list[str]:

@@ -14,7 +14,7 @@ from umlaut_async.collector.modules import working_directory
 from umlaut_async.collector.registry import Identity  # noqa: TC001  # its fields are looked up where it is sent
 from umlaut_async.probes import nvml
 from umlaut_async.store.location import Location  # noqa: TC001  # its fields are looked up where it is sent
-from umlaut_async.store.replacing import Replacing
+from umlaut_async.store.replacing import Replacing  # noqa: TC001  # likewise
 
 
 class NameSource(IntEnum):
@@ -25,6 +25,24 @@ class NameSource(IntEnum):
     SCRIPT = 1
     """It is the file name of the script."""
     USER = 2
+
+
+class Given(NamedTuple):
+    """What a benchmark was made with."""
+
+    db_file: str
+    """The database, as the user has named it."""
+    place: str
+    """The same as an absolute path, or a URL: a copy may work in another folder."""
+    description: str
+    mode: str
+    name: str
+    name_source: NameSource
+    run_uuid: str | None
+    """The run, if the user has named one."""
+    tags: tuple[str, ...]
+    collector: str
+    flush_interval: float
 
 
 class Description(NamedTuple):
@@ -80,6 +98,8 @@ class RunSettings(NamedTuple):
     resumes: bool = False
     """Whether a collector that has died may have begun the run in the database, without a record of it."""
     name_source: NameSource = NameSource.USER
+    ordinal: int = 0
+    """Which one it is of several benchmarks of the process that were made with the same."""
 
     @property
     def described_as(self) -> Description:
@@ -89,7 +109,13 @@ class RunSettings(NamedTuple):
     @property
     def kind(self) -> str:
         """What tells the run of one benchmark from those of others in the same database, in all processes alike."""
-        return "\0".join((self.name, self.description, *self.tags, "benchmark"))
+        one_of_several = [str(self.ordinal)] if self.ordinal else []
+        return "\0".join((self.name, self.description, *self.tags, "benchmark", *one_of_several))
+
+    @property
+    def kind_of_copies(self) -> str:
+        """The same, by which copies find the run that the process itself has begun."""
+        return f"{self.kind}\0copies"
 
     @property
     def is_shared(self) -> bool:
@@ -97,23 +123,14 @@ class RunSettings(NamedTuple):
         return self.joins is not None or self.employer is not None
 
     @classmethod
-    def described(
-        cls,
-        location: Location,
-        replacing: bool,
-        uuid: str,
-        description: str,
-        name: str,
-        tags: tuple[str, ...],
-        collector: str,
-        flush_interval: float,
-        name_source: NameSource,
-    ) -> Self:
+    def described(cls, location: Location, replacing: Replacing | None, given: Given, ordinal: int) -> Self:
         """Return the settings of a run that begins later, if at all, with what is known of this process now."""
-        who = Replacing.from_now_on() if replacing else None
         argv, directory = tuple(map(location.shown, sys.argv)), working_directory() or ""
-        of_user = uuid, description, name, tags, collector, flush_interval
-        return cls(location, who, *of_user, argv, directory, implied=True, name_source=name_source)
+        of_user = given.description, given.name, given.tags, given.collector, given.flush_interval
+        return cls(
+            location, replacing, "", *of_user, argv, directory, implied=True, name_source=given.name_source,
+            ordinal=ordinal,
+        )  # fmt: skip
 
     def begun(
         self,

@@ -88,6 +88,10 @@ class Benchmark:
         self._session: Session | None = None
         self._warned: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has a session of its own, and nothing of what became of this one.
+        return {**vars(self), "_opened": False, "_session": None, "_warned": set()}
+
     @property
     def core(self) -> asynchronous.Benchmark:
         """The asynchronous benchmark of which this one is the face, for `await` in coroutines.

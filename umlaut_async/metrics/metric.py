@@ -143,7 +143,8 @@ class Metric:
         return {name: value for name, value in vars(self).items() if name != "_stages"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _stages=weakref.WeakSet())
+        # By the names that the class has, so that what is pickled of a copy is the same again.
+        vars(self).update({sys.intern(name): value for name, value in state.items()}, _stages=weakref.WeakSet())
 
     def __repr__(self) -> str:
         interval = "" if self.interval is None else f", interval={self.interval:g}"

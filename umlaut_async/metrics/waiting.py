@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.errors import ArgumentTypeError
+from umlaut_async.kinds import COROUTINE, YIELDING
 from umlaut_async.metrics.metric import Metric
 from umlaut_async.probes.loop import loop_lag
-from umlaut_async.wrapping import COROUTINE, YIELDING
 
 if TYPE_CHECKING:
     from umlaut_async.metrics.reductions import Outcome, Reduction

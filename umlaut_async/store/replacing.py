@@ -39,11 +39,16 @@ class Replacing(NamedTuple):
         """Return that this process means to."""
         if not _is_worker():
             return cls(os.getpid(), time.time_ns())
+        return cls.in_worker_of(os.getppid())
+
+    @classmethod
+    def in_worker_of(cls, employer: int) -> Self:
+        """Return that this process means to, which is a worker of another one."""
         # Others of its kind may have recorded before it, but not before the process that starts them all.
         import psutil
 
         try:
-            since = int(psutil.Process(os.getppid()).create_time() * 1e9)
+            since = int(psutil.Process(employer).create_time() * 1e9)
         except psutil.Error:
             since = 0
         return cls(os.getpid(), since, is_worker=True)

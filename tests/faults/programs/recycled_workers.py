@@ -24,7 +24,7 @@ def task(number: int) -> int:
 
 if __name__ == "__main__":
     if sys.argv[2] == "joblib":
-        from joblib import Parallel, delayed  # type: ignore[import-untyped]  # it has no types
+        from joblib import Parallel, delayed
 
         Parallel(n_jobs=2)(delayed(task)(number) for number in range(10))
     else:
