@@ -201,8 +201,9 @@ def as_an_object_with_slots(target: Any, wrap: Wrap) -> Built:
 
 
 def as_an_object_in_a_partial(target: Any, wrap: Wrap) -> Built:
-    wrapped = wrap(functools.partial(stage(__call__=target), 1))
-    return Built(lambda: wrapped(2), wrapped, target, "Stage", is_object=True)
+    plain = functools.partial(stage(__call__=target), 1)
+    wrapped = wrap(plain)
+    return Built(lambda: wrapped(2), wrapped, plain, "Stage", is_object=True)
 
 
 def through_super(target: Any, wrap: Wrap) -> Built:

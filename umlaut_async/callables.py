@@ -32,6 +32,24 @@ class Unbound(functools.partial[Any]):
     parts: tuple[Any, ...]
     """What makes another one: a function and its arguments."""
 
+    # Those of a partial for which it stands: a framework may look at them, or take them apart.
+    @property
+    def func(self) -> Callable[..., Any]:
+        return super().func if (partial := self._partial) is None else partial.func
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return super().args if (partial := self._partial) is None else partial.args
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return super().keywords if (partial := self._partial) is None else partial.keywords
+
+    @property
+    def _partial(self) -> functools.partial[Any] | None:
+        target = vars(self).get("__wrapped__")
+        return target if isinstance(target, functools.partial) else None
+
     if _PARTIALS_HAVE_A_SAY:
 
         def __get__(self, instance: object, owner: type | None = None) -> Any:

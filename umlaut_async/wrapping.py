@@ -132,9 +132,7 @@ def _describe(wrapper: Target, target: object, function: object) -> Target:
 
 
 def _lasting_attributes(target: object) -> Iterator[str]:
-    """Give the public attributes of which a copy is as good: methods, such as `cache_clear`, and those of a partial."""
-    if isinstance(target, functools.partial):
-        yield from ("func", "args", "keywords")
+    """Give the public attributes of which a copy is as good: methods, such as `cache_clear`."""
     for name in dir(type(target)):
         if not name.startswith("_"):
             # What a property gives may change, and reading it may take long.
