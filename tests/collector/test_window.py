@@ -163,6 +163,15 @@ def test_a_window_that_is_known_in_time_is_whole(place: Place) -> None:
     assert series.window(1, 0, 10 * BLOCK) == Window(summarise([float(t) for t in expected]))
 
 
+def test_a_call_keeps_its_samples_where_those_of_its_edges_are_one_too_many() -> None:
+    series = Series(Link(), 1, "kind", "unit", "words", Probe("key", float, "test"), 10)
+    series.enter(1, 0, 0.0)
+    for t in range(1, 2 * BLOCK):
+        series.add(Taken(t, t, t))
+    series.leave(1, 2 * BLOCK, 0.0)
+    assert series.window(1, 0, 2 * BLOCK) == Window(summarise([float(t) for t in range(1, 2 * BLOCK)]))
+
+
 def test_a_window_whose_samples_were_forgotten_before_it_was_known_says_so(place: Place) -> None:
     series = Series(Link(), 1, "kind", "unit", "words", Probe("key", float, "test", place), 1_000_000)
     for t in range(10 * BLOCK):

@@ -108,12 +108,14 @@ class Connection:
             self._add_stage(stage)
         for opened in batch.opened:
             self._open(opened)
+        # A reading that failed has no time, and others come late.
+        starts = {call[1]: call[4] for call in batch.calls} if batch.edges else {}
         for edge in batch.edges:
             series = self.link.series[edge.series]
             source = self.link.sources[edge.source]
             if isinstance(source, LoopSeries):
                 source.assign(edge.call, series)
-            series.windows.setdefault(edge.call, edge.at)
+            series.windows.setdefault(edge.call, starts.get(edge.call, edge.at))
             series.edges[EdgeRequest(edge.call, edge.first)] = Taken(edge.at, edge.reading, edge.at)
         for samples in batch.samples:
             self._add_samples(samples)

@@ -224,9 +224,11 @@ class Series:
 
     def window(self, call: int, start: int, end: int) -> Window:
         """Summarise the samples within the window of a call that has ended, which is not asked for again."""
+        # First of all: where that makes others be forgotten, those of this call are carried for it.
+        self.end_window(call, end)
+        self.take_edge_samples()
         self.windows.pop(call, None)
         self._ends.pop(call, None)
-        self.take_edge_samples()
         return self.log.window(call, start, end)
 
     def add(self, taken: Taken, *, store: bool = True) -> None:
