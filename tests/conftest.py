@@ -67,6 +67,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that run alone come last, so that the others wait for them only once."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
 def pytest_collection_finish() -> None:
     """Set aside what exists before the first test, so that collecting the garbage of a test takes no time."""
     gc.collect()

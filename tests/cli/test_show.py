@@ -274,6 +274,35 @@ def test_memory_is_a_share_of_what_each_process_may_use(store: Store, umlaut: Um
     assert (stage["metrics"]["memory"]["max"], stage["metrics"]["memory"]["share"]) == (600, 25)
 
 
+@pytest.mark.parametrize(
+    ("peaks", "shown", "known"),
+    [
+        ({1: "exact", 2: "highest sample"}, "≥ 200 MiB", "highest sample"),
+        ({1: "highest sample", 2: "exact"}, "200 MiB", "exact"),
+        ({1: "exact", 2: None}, "200 MiB", None),
+    ],
+)
+def test_memory_says_whether_its_peak_is_exact(
+    store: Store, umlaut: Umlaut, database: Path, peaks: dict[int, str | None], shown: str, known: str | None
+) -> None:
+    # Of two processes, the second of which had the most.
+    calls = [span("train", process_id=number) for number in peaks]
+    store(
+        run(),
+        *(process(number=number) for number in peaks),
+        *calls,
+        *(
+            result("memory", "MiB", 100 * number, {"n": 1, "peak": peak}, span=call.id, process_id=number)
+            for call, (number, peak) in zip(calls, peaks.items(), strict=True)
+        ),
+    )
+    text = umlaut("show", database).stdout
+    assert re.search(rf"^train .*\S +{shown} +ok", text, re.MULTILINE)
+    assert ("≥ the highest sample: what memory was held between two is not seen" in text) == (known == "highest sample")
+    (stage,) = json.loads(umlaut("show", "--json", database).stdout)["stages"]
+    assert stage["metrics"]["memory"]["peak"] == known
+
+
 def test_which_run(store: Store, umlaut: Umlaut, database: Path) -> None:
     store(run("aaaa-1"), run("aabb-2", started=BEGAN + 1), run("%b-3", started=BEGAN - 1))
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
+from umlaut_async.store.origins import HIGHEST_SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from umlaut_async.analysis.bottleneck import Bottleneck
     from umlaut_async.analysis.stages import StageRow, StageTable
-    from umlaut_async.store.origins import Shares
+    from umlaut_async.store.origins import Peaks
     from umlaut_async.store.stage_queries import Used
 
 # Of a stage whose calls ended in several ways the gravest is its status.
@@ -22,16 +23,17 @@ _GRAVEST_FIRST = ("error", "lost", "abandoned", "cancelled", "running", "closed"
 # What the other columns show already.
 _SHOWN_METRICS = frozenset({"time", "latency", "throughput", "cpu", "memory"})
 _BAR = 20
+_AT_LEAST = "≥"
 # What JSON says of a metric: the mean of its calls, and that over their time, which is what is shown of rates.
 _FIELDS = ("type", "description", "unit", "n", "mean", "over_time", "min", "max", "total", "provenance")
 
 
-def view_parts(view: Bottleneck, shares: Shares) -> Iterator[RenderableType]:
+def view_parts(view: Bottleneck, peaks: Peaks) -> Iterator[RenderableType]:
     """Yield what is printed of a run that has calls.
 
     Args:
         view: What was found.
-        shares: The memory of the stages in percent of what may be used, where that is known.
+        peaks: What is known of the highest memory of the stages.
     """
     from rich.text import Text
 
@@ -40,7 +42,8 @@ def view_parts(view: Bottleneck, shares: Shares) -> Iterator[RenderableType]:
         yield from ("", Text(safe(f"▶ {verdict.sentence}", longest=500), style="bold"))
         yield f"  rule: {safe(verdict.rule, longest=500)}"
     table = view.table
-    yield from ("", _budget_table(table), *_unknown_parents(table.stages), "", _stage_table(table.stages, shares))
+    yield from ("", _budget_table(table), *_unknown_parents(table.stages), "", _stage_table(table.stages, peaks))
+    yield from _peak_note(table, peaks)
     if any(used.type not in _SHOWN_METRICS for stage in table.stages for used in stage.used.values()):
         yield from ("", _metric_table(table.stages))
     if any(stage.durations for stage in table.stages):
@@ -48,12 +51,12 @@ def view_parts(view: Bottleneck, shares: Shares) -> Iterator[RenderableType]:
     yield from ("", _slowest_table(table))
 
 
-def view_fields(view: Bottleneck, shares: Shares) -> dict[str, Any]:
+def view_fields(view: Bottleneck, peaks: Peaks) -> dict[str, Any]:
     """Return what JSON says of the calls of a run; times are integer nanoseconds.
 
     Args:
         view: What was found.
-        shares: The memory of the stages in percent of what may be used, where that is known.
+        peaks: What is known of the highest memory of the stages.
     """
     table = view.table
     return {
@@ -63,12 +66,12 @@ def view_fields(view: Bottleneck, shares: Shares) -> dict[str, Any]:
             "untracked": round(table.untracked),
             "critical_untracked": round(table.critical_untracked),
         },
-        "stages": [_stage_fields(stage, shares) for stage in table.stages],
+        "stages": [_stage_fields(stage, peaks) for stage in table.stages],
         "slowest": [call._asdict() | {"started": table.began + call.started} for call in table.slowest],
     }
 
 
-def _stage_fields(stage: StageRow, shares: Shares) -> dict[str, Any]:
+def _stage_fields(stage: StageRow, peaks: Peaks) -> dict[str, Any]:
     return {
         "name": stage.name,
         "kind": stage.kind,
@@ -90,7 +93,7 @@ def _stage_fields(stage: StageRow, shares: Shares) -> dict[str, Any]:
         "metrics": {
             name: {field: getattr(used, field) for field in _FIELDS}
             | {"sources": [used.source]}
-            | ({"share": shares.get((stage.name, stage.kind, used.key))} if used.type == "memory" else {})
+            | (_peak_fields(stage, peaks, used) if used.type == "memory" else {})
             for name, used in stage.used.items()
         },
     }
@@ -141,7 +144,7 @@ def _time(nanoseconds: float | None) -> str:
     return MISSING if not nanoseconds else duration(nanoseconds / 1e9)
 
 
-def _stage_table(stages: Sequence[StageRow], shares: Shares) -> RenderableType:
+def _stage_table(stages: Sequence[StageRow], peaks: Peaks) -> RenderableType:
     from umlaut_async.cli.tables import status_text, table
 
     more = [(name, cell) for name, cell in _MORE.items() if any(cell(stage) != MISSING for stage in stages)]
@@ -157,7 +160,7 @@ def _stage_table(stages: Sequence[StageRow], shares: Shares) -> RenderableType:
             duration(stage.time / 1e9 / ended if ended else None),
             _told(stage, "throughput", lambda used: number(used.over_time)),
             _told(stage, "cpu", _mean),
-            _told(stage, "memory", partial(_memory, stage, shares)),
+            _told(stage, "memory", partial(_memory, stage, peaks)),
             *(cell(stage) for _, cell in more),
             status_text(_status(stage), _status_counts(stage)),
         )
@@ -180,9 +183,25 @@ def _told(stage: StageRow, type_: str, show: Callable[[Used], str]) -> str:
     return told(stage.of_type(type_), show, "\n")
 
 
-def _memory(stage: StageRow, shares: Shares, used: Used) -> str:
-    share = shares.get((stage.name, stage.kind, used.key))
-    return _value(used, used.max) + ("" if share is None else f" ({quantity(share, '%')})")
+def _memory(stage: StageRow, peaks: Peaks, used: Used) -> str:
+    share, how = _peak_of(stage, peaks, used)
+    at_least = f"{_AT_LEAST} " if how == HIGHEST_SAMPLE else ""
+    return at_least + _value(used, used.max) + ("" if share is None else f" ({quantity(share, '%')})")
+
+
+def _peak_of(stage: StageRow, peaks: Peaks, used: Used) -> tuple[float | None, str | None]:
+    return peaks.get((stage.name, stage.kind, used.key), (None, None))
+
+
+def _peak_fields(stage: StageRow, peaks: Peaks, used: Used) -> dict[str, Any]:
+    share, how = _peak_of(stage, peaks, used)
+    return {"share": share, "peak": how}
+
+
+def _peak_note(table: StageTable, peaks: Peaks) -> Iterator[str]:
+    shown = (_peak_of(stage, peaks, used) for stage in table.stages for used in stage.of_type("memory"))
+    if any(how == HIGHEST_SAMPLE for _, how in shown):
+        yield f"{_AT_LEAST} the highest sample: what memory was held between two is not seen"
 
 
 def _mean(used: Used) -> str:

@@ -79,7 +79,7 @@ def _document(session: Session, selector: str | None) -> dict[str, Any]:
     run = select_one(session, "last" if selector is None else selector)
     return {
         "run": {**run_fields(run), "environment": run.environment, "collector": run.collector},
-        **view_fields(bottleneck(session, run), origins.memory_shares(session, run.uuid)),
+        **view_fields(bottleneck(session, run), origins.memory_peaks(session, run.uuid)),
         "trackers": [dataclasses.asdict(tracked) | _OF_THE_USER for tracked in queries.trackers(session, run.uuid)],
         "commands": [end._asdict() for end in command_ends(session, run.uuid)],
         "events": [dataclasses.asdict(event) for event in queries.events(session, run.uuid)],
@@ -102,7 +102,7 @@ def _parts(session: Session, selector: str | None) -> Iterator[RenderableType]:
             yield f"Lost: {safe(event.message, longest=1000)}."
     view = bottleneck(session, run)
     if view.table.stages:
-        yield from view_parts(view, origins.memory_shares(session, run.uuid))
+        yield from view_parts(view, origins.memory_peaks(session, run.uuid))
     if trackers := queries.trackers(session, run.uuid):
         yield from ("", _tracker_table(trackers))
     if missing := [event for event in events if _is_missing(event)]:
