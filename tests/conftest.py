@@ -53,10 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Let a test that measures time run alone, where several processes share the tests."""
-    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+    with turns.turn(alone=_runs_alone(item), next_alone=nextitem is not None and _runs_alone(nextitem)):
         return (yield)
+
+
+def _runs_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,7 +74,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests that run alone come last, so that the others wait for them only once."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    items.sort(key=_runs_alone)
 
 
 def pytest_collection_finish() -> None:

@@ -27,22 +27,31 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)
 
 
+_kept = ExitStack()
+"""The room, where several tests in a row run alone: the others stop for them once."""
+
+
 @contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
+def turn(*, alone: bool, next_alone: bool) -> Iterator[None]:
     """Wait until a test may run, and let it run.
 
     Args:
         alone: Whether no other test may run meanwhile.
+        next_alone: Whether that goes for the next test of this process too.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
     wanted = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    # Who waits for the room stands in the door, so that those who share it cannot keep out one that wants it alone.
-    with ExitStack() as room:
-        with _locked(_DOOR, fcntl.LOCK_EX):
-            room.enter_context(_locked(_ROOM, wanted))
+    with _kept.pop_all() as room:
+        if not _descriptors:
+            # Who waits for the room stands in the door, so that those who share it cannot keep out one that wants it
+            # alone.
+            with _locked(_DOOR, fcntl.LOCK_EX):
+                room.enter_context(_locked(_ROOM, wanted))
         yield
+        if alone and next_alone:
+            _kept.push(room.pop_all())
 
 
 @contextmanager
