@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from umlaut_async.cli.text import MISSING, duration, number, percent, quantity, safe
-from umlaut_async.store.origins import HIGHEST_SAMPLE
+from umlaut_async.metrics.resources import HIGHEST_SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from umlaut_async.summary import Summary
 
 
+EXACT, HIGHEST_SAMPLE = "exact", "highest sample"
+"""How the peak of a call's memory is known."""
+
+
 class _Resource(Metric):
     def __init__(self, description: str, interval: float = 1, *, children: bool = False) -> None:
         if not isinstance(children, bool):
@@ -129,10 +133,10 @@ def _own_memory(
     before, after = entered[1], left[1]
     if before is None or after is None or after <= before:
         return memory_of(readings)
-    return memory_of(readings._replace(max=max(readings.max, after)), peak="exact")
+    return memory_of(readings._replace(max=max(readings.max, after)), peak=EXACT)
 
 
-def memory_of(readings: Summary, peak: str = "highest sample") -> Outcome:
+def memory_of(readings: Summary, peak: str = HIGHEST_SAMPLE) -> Outcome:
     """Return what readings of memory in MiB come to, and how the highest of them is known."""
     share = 100 * readings.max * MIB / _usable_memory()
     return readings.max, described(readings) | {"share": share, "peak": peak}

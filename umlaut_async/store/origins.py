@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sqlalchemy import String, case, cast, func, select, type_coerce
 
+from umlaut_async.metrics.resources import EXACT, HIGHEST_SAMPLE
 from umlaut_async.store.metric_names import MetricKey
 from umlaut_async.store.models import Result, Series, Span, source_column
 from umlaut_async.store.ranges import of_run
@@ -13,10 +14,7 @@ from umlaut_async.store.ranges import of_run
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-__all__ = ["EXACT", "HIGHEST_SAMPLE", "Peak", "Peaks", "memory_peaks"]
-
-EXACT, HIGHEST_SAMPLE = "exact", "highest sample"
-
+__all__ = ["Peak", "Peaks", "memory_peaks"]
 
 class Peak(NamedTuple):
     """What is known of the highest memory of a stage."""
