@@ -48,6 +48,7 @@ else:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("collector", "whose"), [("thread", "own"), ("process", "own"), ("thread", "child")])
 def test_what_takes_seconds_to_store_is_waited_for(
     run_script: RunScript, rows: Rows, collector: str, whose: str
