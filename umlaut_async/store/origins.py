@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Peak", "Peaks", "memory_peaks"]
 
+
 class Peak(NamedTuple):
     """What is known of the highest memory of a stage."""
 
