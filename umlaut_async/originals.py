@@ -6,6 +6,7 @@ the thread of the user's program, where asyncio could then run no loop of the us
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import queue
 import selectors
@@ -25,7 +26,7 @@ def original(module: Any, name: str) -> Any:
 
 def are_replaced() -> bool:
     """Return whether a new thread would be no thread."""
-    return original(threading, "_start_new_thread") is not threading._start_new_thread  # type: ignore[attr-defined]
+    return original(_thread, "start_new_thread") is not _thread.start_new_thread
 
 
 def get_ident() -> int:
@@ -46,7 +47,7 @@ def simple_queue() -> queue.SimpleQueue[Any]:
 def start(thread: threading.Thread) -> None:
     """Start a thread."""
     if are_replaced():
-        original(threading, "_start_new_thread")(thread.run, ())
+        original(_thread, "start_new_thread")(thread.run, ())
     else:
         thread.start()
 
