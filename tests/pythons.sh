@@ -51,7 +51,7 @@ for suite in "${suites[@]}"; do
             { echo "debootstrap has failed: see $folder-$suite.log" >&2; exit 1; }
         touch "$root/made"
     fi
-    for each in proc sys dev dev/shm; do
+    for each in proc sys dev dev/shm dev/pts; do
         mkdir -p "$root/$each"
         enter "/$each" "$root/$each"
     done

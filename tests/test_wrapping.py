@@ -10,6 +10,7 @@ import functools
 import gc
 import inspect
 import pickle
+import sys
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -27,7 +28,6 @@ PREDICATES = (
     inspect.iscoroutinefunction,
     inspect.isgeneratorfunction,
     inspect.isasyncgenfunction,
-    asyncio.iscoroutinefunction,
 )
 
 
@@ -201,8 +201,10 @@ def as_an_object_with_slots(target: Any, wrap: Wrap) -> Built:
 
 
 def as_an_object_in_a_partial(target: Any, wrap: Wrap) -> Built:
-    plain = functools.partial(stage(__call__=target), 1)
-    wrapped = wrap(plain)
+    partial = functools.partial(stage(__call__=target), 1)
+    wrapped = wrap(partial)
+    # Where partials bind an instance, a function stands for them, which says more of itself than they do.
+    plain = target if sys.version_info >= (3, 14) else partial
     return Built(lambda: wrapped(2), wrapped, plain, "Stage", is_object=True)
 
 

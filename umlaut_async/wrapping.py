@@ -62,7 +62,11 @@ def wrap(target: T, open_hooks: OpenHooks, *, steps: bool = False) -> T:
 
 def _wrapper(make: Callable[[Target, Enter], Target], target: object, enter: Enter) -> Target:
     wrapper = _describe(make(cast("Target", target), enter), target, _innermost(target))
-    return wrapper if binds(target) else unbound(wrapper, target, (_wrapper, make, target, enter))
+    if not binds(target):
+        return unbound(wrapper, target, (_wrapper, make, target, enter))
+    if isinstance(target, functools.partial):
+        vars(wrapper).update(func=target.func, args=target.args, keywords=target.keywords)
+    return wrapper
 
 
 def _function_of(target: object) -> object:

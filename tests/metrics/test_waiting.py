@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from itertools import pairwise
 from time import perf_counter
@@ -189,7 +190,7 @@ class TestSteppedCoroutine:
                 raise error
             return "result"
 
-        assert asyncio.iscoroutinefunction(stage)
+        assert inspect.iscoroutinefunction(stage)
         assert await stage(False) == "result"
         with pytest.raises(ValueError, match="mine") as caught:
             await stage(True)

@@ -27,7 +27,9 @@ class Node:
 
 @BenchmarkSupervisor([TimeMetric("time"), CPUMetric("cpu", interval=0.01)], bm)
 def step() -> None:
-    Node()
+    # Enough for a search also where Python begins one only after thousands of objects.
+    for _ in range(10):
+        Node()
     time.sleep(0.001)
 
 
