@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from umlaut_async.analysis.figures.axes import time_ticks, value_range, value_ticks
@@ -14,6 +14,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
 @given(FINITE, FINITE)
+@example(1.7976931348623157e308, -1.0706877180435119e307)
 def test_an_axis_of_values_reaches_over_them(a: float, b: float) -> None:
     low, high = sorted((a, b))
     bottom, top = value_range(low, high)

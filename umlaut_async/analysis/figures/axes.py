@@ -69,6 +69,8 @@ def value_ticks(low: float, high: float, unit: str = "", most: int = 4) -> list[
     if not 0 < length < math.inf:
         return []
     step = _round_step(2 * length / most if length < 1e300 else length)
+    if not step < math.inf:
+        return []
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     prefix, size = _prefix(max(-low, high)) if unit == TIME else ("", 1.0)
     return [
